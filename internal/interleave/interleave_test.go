@@ -1,0 +1,87 @@
+package interleave
+
+import (
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"pgregory.net/rapid"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// TestRows holds every feature type's gather against asking the sources for their rows one by one.
+func TestRows(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kind := feature.Kind(rapid.IntRange(int(feature.Bool), int(feature.Timestamp)).Draw(t, "kind"))
+		typ := feature.Type{Kind: kind, List: rapid.Bool().Draw(t, "list")}
+		var sources []arrow.Array
+		for range rapid.IntRange(1, 4).Draw(t, "sources") {
+			whole := randomArray(t, typ, 10)
+			from := rapid.Int64Range(0, 5).Draw(t, "slice from")
+			sources = append(sources, array.NewSlice(whole, from, 10))
+		}
+		n := rapid.IntRange(0, 30).Draw(t, "rows")
+		from, row := make([]int32, n), make([]int32, n)
+		for i := range n {
+			from[i] = int32(rapid.IntRange(0, len(sources)-1).Draw(t, "from"))
+			row[i] = int32(rapid.IntRange(0, sources[from[i]].Len()-1).Draw(t, "row"))
+		}
+		got := Rows(sources, from, row)
+		if got.Len() != n || !arrow.TypeEqual(got.DataType(), typ.Arrow()) {
+			t.Fatalf("got %d rows of %s, want %d of %s", got.Len(), got.DataType(), n, typ)
+		}
+		for i := range n {
+			want := sources[from[i]]
+			if got.IsNull(i) != want.IsNull(int(row[i])) || got.ValueStr(i) != want.ValueStr(int(row[i])) {
+				t.Fatalf("row %d: got %s, want %s", i, got.ValueStr(i), want.ValueStr(int(row[i])))
+			}
+		}
+	})
+}
+
+// randomArray draws an array of a feature type with NULLs, and NULLs in lists.
+func randomArray(t *rapid.T, typ feature.Type, n int) arrow.Array {
+	b := array.NewBuilder(memory.DefaultAllocator, typ.Arrow())
+	for range n {
+		if rapid.IntRange(0, 3).Draw(t, "null") == 0 {
+			b.AppendNull()
+			continue
+		}
+		if list, ok := b.(*array.ListBuilder); ok {
+			list.Append(true)
+			for range rapid.IntRange(0, 3).Draw(t, "length") {
+				appendRandom(t, list.ValueBuilder(), typ.Kind)
+			}
+			continue
+		}
+		appendRandom(t, b, typ.Kind)
+	}
+	return b.NewArray()
+}
+
+func appendRandom(t *rapid.T, b array.Builder, kind feature.Kind) {
+	var v any
+	switch kind {
+	case feature.Bool:
+		v = rapid.Bool().Draw(t, "v")
+	case feature.Int32:
+		v = rapid.Int32().Draw(t, "v")
+	case feature.Int64:
+		v = rapid.Int64().Draw(t, "v")
+	case feature.Float32:
+		v = rapid.Float32().Draw(t, "v")
+	case feature.Float64:
+		v = rapid.Float64().Draw(t, "v")
+	case feature.String:
+		v = rapid.String().Draw(t, "v")
+	case feature.Bytes:
+		v = rapid.SliceOf(rapid.Byte()).Draw(t, "v")
+	case feature.Timestamp:
+		v = feature.Time(rapid.Int64Range(0, 1<<50).Draw(t, "v"))
+	}
+	if err := feature.AppendValue(b, v); err != nil {
+		t.Fatal(err)
+	}
+}

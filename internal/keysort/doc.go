@@ -1,0 +1,2 @@
+// Package keysort orders rows by entity key and times, in time linear in their number.
+package keysort

@@ -1,0 +1,46 @@
+package keysort
+
+import (
+	"cmp"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestRowsAgreesWithStableSort holds the radix sort against the standard library's stable comparison sort.
+func TestRowsAgreesWithStableSort(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 300).Draw(t, "rows")
+		wide := rapid.Bool().Draw(t, "wide")
+		number := rapid.Int64Range(-3, 3)
+		if wide {
+			number = rapid.Int64()
+		}
+		column := func(name string) []int64 { return rapid.SliceOfN(number, n, n).Draw(t, name) }
+		events, created, keys := column("events"), column("created"), column("keys")
+		words := make([]string, n)
+		for i := range words {
+			words[i] = string(rune('a' + keys[i]&3))
+		}
+		rows := make([]uint32, 0, n)
+		for i := range n {
+			if i%7 != 3 { // a subset, as a spine with NULL keys is
+				rows = append(rows, uint32(i))
+			}
+		}
+		byTimes := func(a, b uint32) int {
+			return cmp.Or(cmp.Compare(events[a], events[b]), cmp.Compare(created[a], created[b]))
+		}
+		want := slices.Clone(rows)
+		slices.SortStableFunc(want, func(a, b uint32) int { return cmp.Or(cmp.Compare(keys[a], keys[b]), byTimes(a, b)) })
+		if got := Rows(slices.Clone(rows), keys, events, created); !slices.Equal(got, want) {
+			t.Fatalf("int keys: got %v, want %v", got, want)
+		}
+		want = slices.Clone(rows)
+		slices.SortStableFunc(want, func(a, b uint32) int { return cmp.Or(cmp.Compare(words[a], words[b]), byTimes(a, b)) })
+		if got := Rows(slices.Clone(rows), words, events, created); !slices.Equal(got, want) {
+			t.Fatalf("text keys: got %v, want %v", got, want)
+		}
+	})
+}
