@@ -1,0 +1,26 @@
+// Command asof is a feature store in one binary: it computes features on a schedule, exports training sets that are
+// correct at each row's moment, and serves the latest values.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+)
+
+func main() {
+	a := newApp(os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), time.Now)
+	terminated, stopTerminate := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(terminated, os.Interrupt)
+	// The first signal asks the verb to leave everything consistent; the second does what it does everywhere.
+	context.AfterFunc(ctx, func() { stop(); stopTerminate() })
+	code := a.run(ctx, os.Args[1:])
+	if code == exitInterrupted && terminated.Err() != nil {
+		code = exitTerminated
+	}
+	os.Exit(code)
+}

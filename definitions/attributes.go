@@ -1,0 +1,216 @@
+package definitions
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/source"
+)
+
+// construct is an entity, source, view or service as a list of attributes: what hashes and plans are made from.
+type construct struct {
+	kind, name string
+	attributes []attribute
+}
+
+// attribute is one thing that definitions say of a construct.
+type attribute struct {
+	name, value string
+	// stored tells that a view's rows in the offline store depend on it.
+	stored bool
+}
+
+// kinds are the kinds of constructs in the order in which plans show them.
+func kinds() []string { return []string{"entity", "source", "view", "service"} }
+
+// constructs returns everything that the model defines, ordered by kind and name.
+func (m *Model) constructs() []construct {
+	var all []construct
+	for _, e := range m.Entities {
+		all = append(all, construct{"entity", e.Name, append(keyAttributes(e.Keys), noteAttributes("", e.Notes)...)})
+	}
+	for _, s := range m.Sources {
+		all = append(all, construct{"source", s.Name, append(sourceAttributes(s), noteAttributes("", s.Notes)...)})
+	}
+	for _, v := range m.Views {
+		all = append(all, construct{"view", v.Name, viewAttributes(v)})
+	}
+	for _, s := range m.Services {
+		all = append(all, construct{"service", s.Name, append(serviceAttributes(s.Service), noteAttributes("", s.Notes)...)})
+	}
+	slices.SortFunc(all, func(a, b construct) int {
+		return cmp.Or(cmp.Compare(slices.Index(kinds(), a.kind), slices.Index(kinds(), b.kind)), cmp.Compare(a.name, b.name))
+	})
+	return all
+}
+
+func keyAttributes(keys []feature.Field) []attribute {
+	attributes := []attribute{{name: orderOf + "key", value: fieldNames(keys)}}
+	for _, k := range keys {
+		attributes = append(attributes, attribute{name: "key " + k.Name, value: k.Type.String()})
+	}
+	return attributes
+}
+
+func sourceAttributes(s *Source) []attribute {
+	badRows := "fail"
+	if s.BadRows == source.BadRowsSkip {
+		badRows = "skip"
+	}
+	return []attribute{
+		{name: "parquet", value: s.Glob, stored: true},
+		{name: "event_time", value: s.EventTime, stored: true},
+		{name: "created_time", value: s.CreatedTime, stored: true},
+		// Not stored: a run over rows that `fail` lets pass keeps the same rows under `skip`.
+		{name: "bad_rows", value: badRows},
+	}
+}
+
+func noteAttributes(prefix string, n Notes) []attribute {
+	attributes := []attribute{{name: prefix + "description", value: n.Description}, {name: prefix + "owner", value: n.Owner}}
+	for _, k := range slices.Sorted(maps.Keys(n.Tags)) {
+		attributes = append(attributes, attribute{name: prefix + "tag " + k, value: n.Tags[k]})
+	}
+	return attributes
+}
+
+// orderOf begins the name of an attribute that is the order of others.
+const orderOf = "order of "
+
+// typeOf begins the name of an attribute that is the type of a column used in expressions.
+const typeOf = "type of column "
+
+// viewAttributes returns all that determines a view: first what its stored rows come from, then what acts on reading.
+func viewAttributes(v *View) []attribute {
+	var a []attribute
+	for _, s := range sourceAttributes(v.Source) {
+		if s.stored { // by what it says, not by its name: a renamed source gives the same rows
+			a = append(a, attribute{"source " + s.name, s.value, true})
+		}
+	}
+	a = append(a, attribute{orderOf + "key", fieldNames(v.Keys), true})
+	for i, k := range v.Keys {
+		a = append(a, attribute{"key " + k.Name, k.Type.String() + " from column " + v.KeyColumns[i], true})
+	}
+	where := ""
+	computed := map[string]bool{}
+	if v.Where != nil {
+		where = v.Where.SparkSQL()
+		markColumns(computed, v.Where.Columns())
+	}
+	a = append(a, attribute{"where", where, true})
+	var names []feature.Field
+	for i, f := range v.Features {
+		names = append(names, f.Field)
+		a = append(a, attribute{"feature " + f.Name, f.Type.String() + " = " + v.Programs[i].SparkSQL(), true})
+		if _, plain := v.Programs[i].IsColumn(); !plain {
+			markColumns(computed, v.Programs[i].Columns())
+		}
+	}
+	a = append(a, attribute{orderOf + "feature", fieldNames(names), true})
+	for _, c := range v.columns {
+		if computed[c.Name] { // 7 / 2 is not the same for integers and doubles
+			a = append(a, attribute{typeOf + c.Name, c.Type.String(), true})
+		}
+	}
+	return append(a, readAttributes(v)...)
+}
+
+// readAttributes returns what acts on reading a view's rows.
+func readAttributes(v *View) []attribute {
+	a := []attribute{
+		{name: "entity", value: v.Entity.Name},
+		{name: "source", value: v.Source.Name},
+		{name: "ttl", value: formatBound(v)},
+		{name: "delay", value: FormatDuration(v.Delay)},
+		{name: "allow_exact_matches", value: strconv.FormatBool(!v.StrictlyBefore)},
+		{name: "schedule", value: v.ScheduleText},
+		{name: "online", value: strconv.FormatBool(v.Online)},
+	}
+	for _, f := range v.Features {
+		prefix := "feature " + f.Name + " "
+		a = append(a, attribute{name: prefix + "default", value: formatDefault(f.Default)})
+		a = append(a, noteAttributes(prefix, Notes{f.Description, f.Owner, f.Tags})...)
+	}
+	return append(a, noteAttributes("", v.Notes)...)
+}
+
+func formatBound(v *View) string {
+	if v.TTL == 0 {
+		return ""
+	}
+	return FormatDuration(v.TTL)
+}
+
+func markColumns(set map[string]bool, names []string) {
+	for _, n := range names {
+		set[n] = true
+	}
+}
+
+func serviceAttributes(s *feature.Service) []attribute {
+	var names []string
+	var a []attribute
+	for i := range s.Refs {
+		r := &s.Refs[i]
+		names = append(names, r.Name())
+		var parts []string
+		for _, f := range r.Features {
+			parts = append(parts, r.View.Features[f].Name)
+		}
+		value := fmt.Sprintf("%s of view %s", strings.Join(parts, ", "), r.View.Name)
+		for j, k := range r.View.Keys {
+			if r.KeyColumns[j] != k.Name {
+				value += fmt.Sprintf(", %s from %s", k.Name, r.KeyColumns[j])
+			}
+		}
+		if r.Alias != "" {
+			value += ", as " + r.Alias
+		}
+		a = append(a, attribute{name: "features " + r.Name(), value: value})
+	}
+	return append(a, attribute{name: orderOf + "features", value: strings.Join(names, ", ")})
+}
+
+func fieldNames(fields []feature.Field) string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// hashRows identifies what determines stored rows: the stored attributes, in order, since the order of columns is
+// stored too.
+func hashRows(attributes []attribute) string {
+	h := sha256.New()
+	fmt.Fprintln(h, "asof rows 1")
+	for _, a := range attributes {
+		if a.stored {
+			fmt.Fprintf(h, "%q %q\n", a.name, a.value)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// hashModel identifies everything that constructs say.
+func hashModel(all []construct) string {
+	h := sha256.New()
+	fmt.Fprintln(h, "asof definitions 1")
+	for _, c := range all {
+		fmt.Fprintf(h, "%q %q\n", c.kind, c.name)
+		for _, a := range c.attributes {
+			if a.value != "" {
+				fmt.Fprintf(h, "  %q %q\n", a.name, a.value)
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

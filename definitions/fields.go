@@ -1,0 +1,149 @@
+package definitions
+
+import "github.com/asof-store/asof/feature"
+
+// nameBytesMax bounds the names of views, features and the rest: they become directory and column names.
+const nameBytesMax = 100
+
+// fileShape is the table of everything that a definitions file may say.
+func fileShape() *shape {
+	return &shape{kind: recordShape, noun: "definitions file", nullable: true, what: "a mapping with entities, sources, views, services",
+		fields: []field{
+			{name: "entities", shape: listOf(entityShape(), 0, true), doc: "What features describe: a customer, a terminal."},
+			{name: "sources", shape: listOf(sourceShape(), 0, true), doc: "Tables of events or states in Parquet."},
+			{name: "views", shape: listOf(viewShape(), 0, true), doc: "Features of one entity that come from one source."},
+			{name: "services", shape: listOf(serviceShape(), 0, true), doc: "The features that one model takes, in order."},
+		}}
+}
+
+func entityShape() *shape {
+	return namedRecord("entity",
+		field{name: "name", required: true, shape: nameShape(), doc: "The entity's name."},
+		field{name: "keys", shape: &shape{kind: dictShape, nullable: true, what: "a mapping from key columns to types",
+			key: nameShape(), item: keyTypeShape()},
+			doc: "The columns that identify one of them, with their types, in order. None: a global entity, of which there is one."},
+	)
+}
+
+func sourceShape() *shape {
+	return namedRecord("source",
+		field{name: "name", required: true, shape: nameShape(), doc: "The source's name."},
+		field{name: "parquet", required: true, shape: textOf("a path or glob of Parquet files"),
+			doc: "The files: a path or a glob (* ? [a-z] {a,b} and ** for any depth), relative to the directory of the definitions."},
+		field{name: "event_time", required: true, shape: columnShape(), doc: "The column that says when a row happened."},
+		field{name: "created_time", shape: columnShape(), doc: "The column that says when a row became known."},
+		field{name: "bad_rows", shape: optionShape("fail or skip", "its values", "fail", "skip"),
+			doc: "What to do with a row whose event time or key is NULL: fail (the default) or skip it."},
+	)
+}
+
+func viewShape() *shape {
+	return namedRecord("view",
+		field{name: "name", required: true, shape: nameShape(), doc: "The view's name; its table in the offline store has it too."},
+		field{name: "entity", required: true, shape: nameShape(), doc: "The entity that the features describe."},
+		field{name: "source", required: true, shape: nameShape(), doc: "The source that the rows come from."},
+		field{name: "keys", shape: keyMapShape("source"),
+			doc: "Which source column holds each of the entity's keys, where it has another name."},
+		field{name: "where", shape: textOf("an expression"), doc: "Only rows for which this expression is true belong to the view."},
+		field{name: "features", required: true, shape: listOf(featureShape(), 1, false), doc: "The view's features."},
+		field{name: "ttl", shape: durationShape(), doc: "The greatest age at which a value still counts. None: no limit."},
+		field{name: "schedule", shape: textOf("a cron schedule"),
+			doc: "When to materialize: five cron fields, @hourly, @daily, @every 15m; in UTC unless CRON_TZ=Zone comes first."},
+		field{name: "delay", shape: durationShape(), doc: "How late the data arrives: a row is visible that much after its event time."},
+		field{name: "allow_exact_matches", shape: flagOf(), doc: "Whether a row at exactly the time of a read is visible; true by default."},
+		field{name: "online", shape: flagOf(), doc: "Whether the newest values are published to the online store; true by default."},
+	)
+}
+
+func featureShape() *shape {
+	s := namedRecord("feature",
+		field{name: "name", required: true, shape: nameShape(), doc: "The feature's name; without column and expr also the source column's."},
+		field{name: "column", shape: columnShape(), doc: "The source column, where it has another name; a.b.c reaches into structs."},
+		field{name: "expr", shape: textOf("an expression"), doc: "An SQL expression over the source's columns."},
+		field{name: "type", shape: typeShape(), doc: "The type; that of the column or expression by default."},
+		field{name: "default", shape: &shape{kind: valueShape, what: "a value or a list of values"},
+			doc: "What stands in for NULL and for rows that are not found, in training and serving alike."},
+	)
+	s.exclusive = [2]string{"column", "expr"}
+	return s
+}
+
+func serviceShape() *shape {
+	return namedRecord("service",
+		field{name: "name", required: true, shape: nameShape(), doc: "The service's name."},
+		field{name: "features", required: true, shape: listOf(refShape(), 1, false), doc: "Whole views, or chosen features of them, in order."},
+	)
+}
+
+func refShape() *shape {
+	return &shape{kind: recordShape, noun: "item", what: "a mapping with a view", fields: []field{
+		{name: "view", required: true, shape: nameShape(), doc: "A view."},
+		{name: "features", shape: listOf(chosenShape(), 1, false), doc: "Features of the view, in order; all of them by default."},
+		{name: "as", shape: nameShape(), doc: "An alias: the columns become alias__feature."},
+		{name: "keys", shape: keyMapShape("spine or request"),
+			doc: "Which column of the spine or request holds each of the entity's keys, where it has another name."},
+	}}
+}
+
+// namedRecord returns the shape of a named construct; each also has a description, an owner and tags.
+func namedRecord(noun string, fields ...field) *shape {
+	fields = append(fields,
+		field{name: "description", shape: textOf("text"), doc: "What it means, for people."},
+		field{name: "owner", shape: textOf("text"), doc: "Who answers for it."},
+		field{name: "tags", shape: &shape{kind: dictShape, what: "a mapping of names to values", key: textOf("text"),
+			item: &shape{kind: scalarShape, what: "a text, a number, true or false"}}, doc: "Anything else worth knowing."})
+	return &shape{kind: recordShape, noun: noun, ident: "name", fields: fields, what: "a mapping with a name"}
+}
+
+func listOf(item *shape, itemsMin int, nullable bool) *shape {
+	return &shape{kind: listShape, item: item, itemsMin: itemsMin, nullable: nullable, what: "a list"}
+}
+
+func textOf(what string) *shape { return &shape{kind: textShape, what: what} }
+
+func flagOf() *shape { return &shape{kind: flagShape, what: "true or false"} }
+
+func nameShape() *shape {
+	return &shape{kind: textShape, pattern: `^[A-Za-z_][A-Za-z0-9_]*$`, bytesMax: nameBytesMax,
+		what: "a name: letters, digits and _, at most 100, not beginning with a digit"}
+}
+
+func chosenShape() *shape {
+	s := nameShape()
+	s.noun = "feature"
+	return s
+}
+
+func columnShape() *shape { return textOf("the name of a column") }
+
+func keyMapShape(of string) *shape {
+	return &shape{kind: dictShape, what: "a mapping from the entity's keys to " + of + " columns",
+		key: nameShape(), item: textOf("the name of a " + of + " column")}
+}
+
+func durationShape() *shape {
+	return &shape{kind: textShape, pattern: `^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?$`,
+		what: "a duration such as 90s, 15m, 6h, 7d or 1d12h"}
+}
+
+func optionShape(what, plural string, options ...string) *shape {
+	return &shape{kind: textShape, what: what, plural: plural, options: options}
+}
+
+func typeShape() *shape {
+	names := feature.TypeNames()
+	for _, n := range feature.TypeNames() {
+		names = append(names, "list<"+n+">")
+	}
+	return optionShape("a type", "types", names...)
+}
+
+func keyTypeShape() *shape {
+	var names []string
+	for _, n := range feature.TypeNames() {
+		if t, err := feature.ParseType(n); err == nil && t.IsKey() {
+			names = append(names, n)
+		}
+	}
+	return optionShape("a key type", "key types", names...)
+}

@@ -1,0 +1,93 @@
+package definitions
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// planCase is an edit of the example, and whether stored rows change by it.
+type planCase struct {
+	name, old, new string
+	rebuilds       string // the views that are built again
+}
+
+func planCases() []planCase {
+	return []planCase{
+		{"description", "In the currency of the card.", "In euros.", ""},
+		{"comment and layout", "where: amount > 0 # only these rows", "where: >-\n      amount   >   0", ""},
+		{"parentheses", "amount > 0 #", "(((amount) > 0)) #", ""},
+		{"ttl", "ttl: 30d", "ttl: 60d", ""},
+		{"ttl written otherwise", "ttl: 30d", "ttl: 720h", ""},
+		{"delay", "delay: 5m", "delay: 10m", ""},
+		{"schedule", `"*/15 * * * *"`, `"@hourly"`, ""},
+		{"default", "default: unrated", "default: none", ""},
+		{"online", "online: false", "online: true", ""},
+		{"exact", "allow_exact_matches: false", "allow_exact_matches: true", ""},
+		{"bad rows", "bad_rows: fail", "bad_rows: skip", ""},
+		{"service", "features: [segments]", "features: [segments, birth_year]", ""},
+		{"alias", "as: payee", "as: receiver", ""},
+		{"glob", "data/customers/*.parquet", "data/customers/**/*.parquet", "customer_profile"},
+		{"where", "amount > 0", "amount >= 0", "customer_last_payment"},
+		{"expression", "income / 1000", "income / 1000.0 + 1", "customer_profile"},
+		{"type", "type: int64 # widened from int32; anything else is cast in an expr", "type: float64", "customer_profile"},
+		{"feature order", "      - {name: lat, type: float64}\n      - {name: lon, type: float64}", "      - {name: lon, type: float64}\n      - {name: lat, type: float64}", "terminal_profile"},
+		{"new feature", "      - {name: eur_usd}", "      - {name: eur_usd}\n      - {name: usd_eur, expr: 1 / eur_usd}", "market_mood"},
+		{"created time", "    event_time: updated_at\n    created_time: loaded_at", "    event_time: updated_at", "customer_profile"},
+		{"key order", "{customer_id: int64, terminal_id: int64}", "{terminal_id: int64, customer_id: int64}", "last_visit"},
+		{"new view", "views:\n", "views:\n  - {name: extra, entity: market, source: market_days, features: [{name: eur_usd}]}\n", ""},
+		{"view gone", "services:\n", "services:\n", ""},
+	}
+}
+
+// TestPlan shows the plan for each edit; testdata/plan.txt is what a person reads.
+func TestPlan(t *testing.T) {
+	example := read(t, "../features.example.yaml")
+	before := mustLoad(t, "f.yaml", example)
+	var b strings.Builder
+	fmt.Fprintf(&b, "== first apply\n%s", NewPlan(nil, before))
+	for _, c := range planCases() {
+		text := strings.Replace(example, c.old, c.new, 1)
+		if c.name == "view gone" {
+			from, to := strings.Index(text, "  - name: last_visit"), strings.Index(text, "  - name: market_mood")
+			text = text[:from] + text[to:]
+			text = strings.Replace(text, "      - view: last_visit\n", "", 1)
+		} else if text == example {
+			t.Fatalf("%s: the example does not hold %q", c.name, c.old)
+		}
+		after := mustLoad(t, "f.yaml", text)
+		p := NewPlan(before, after)
+		fmt.Fprintf(&b, "== %s\n%s", c.name, p)
+		if got := strings.Join(p.Rebuilds(), " "); got != c.rebuilds {
+			t.Errorf("%s: rebuilds %q, want %q", c.name, got, c.rebuilds)
+		}
+		if p.Empty() != (before.Hash == after.Hash) {
+			t.Errorf("%s: the plan is empty: %t, and the hashes are %s and %s", c.name, p.Empty(), before.Hash, after.Hash)
+		}
+		for _, v := range before.Views {
+			if w, err := after.View(v.Name); err == nil && (v.Hash != w.Hash) != strings.Contains(" "+c.rebuilds+" ", " "+v.Name+" ") {
+				t.Errorf("%s: view %s: its hash changes: %t", c.name, v.Name, v.Hash != w.Hash)
+			}
+		}
+		if back := NewPlan(after, before); back.Empty() != p.Empty() || len(back.Changes) != len(p.Changes) {
+			t.Errorf("%s: the way back is\n%s", c.name, back)
+		}
+	}
+	golden(t, "testdata/plan.txt", b.String())
+}
+
+func TestPlanJSON(t *testing.T) {
+	example := read(t, "../features.example.yaml")
+	p := NewPlan(mustLoad(t, "f.yaml", example), mustLoad(t, "f.yaml", strings.Replace(example, "ttl: 30d", "ttl: 60d", 1)))
+	text, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"changes":[{"action":"change","kind":"view","name":"customer_last_payment","details":[{"name":"ttl","old":"30d","new":"60d"}]}]}`
+	if diff := cmp.Diff(want, string(text)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

@@ -1,0 +1,219 @@
+package endtoend
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/materialize"
+	"github.com/asof-store/asof/offline"
+	"github.com/asof-store/asof/pointintime"
+)
+
+// The environment of the child of TestKill: its directory, and the number of the durable step at which it dies.
+const (
+	killDir  = "ASOF_TEST_KILL_DIR"
+	killStep = "ASOF_TEST_KILL_STEP"
+)
+
+const killYAML = `
+entities:
+  - {name: e, keys: {k: int64}}
+sources:
+  - {name: src, parquet: 'src/*.parquet', event_time: at, created_time: known}
+views:
+  - {name: v, entity: e, source: src, delay: 2s, features: [{name: x, type: int64}, {name: s, type: string}%s]}
+services:
+  - {name: svc, features: [{view: v}]}
+`
+
+// killOperations is what the child does, one after another: a first run, an incremental one, one that computes a range again
+// after its source has changed, and one after the definition has changed.
+var killOperations = []func(w *world) error{
+	func(w *world) error {
+		w.write("src/a.parquet", killRows(0, 12, 1))
+		return w.killRun(10*second, "", materialize.Request{})
+	},
+	func(w *world) error {
+		w.write("src/b.parquet", killRows(8, 24, 2))
+		return w.killRun(20*second, "", materialize.Request{})
+	},
+	func(w *world) error {
+		w.write("src/a.parquet", killRows(4, 7, 3))
+		from, to := 3*second, 15*second
+		return w.killRun(20*second, "", materialize.Request{From: &from, To: &to})
+	},
+	func(w *world) error {
+		return w.killRun(26*second, ", {name: twice, expr: x * 2}", materialize.Request{})
+	},
+}
+
+func (w *world) killRun(now feature.Time, more string, r materialize.Request) error {
+	w.now = now
+	if err := w.define(fmt.Sprintf(killYAML, more)); err != nil {
+		return err
+	}
+	_, err := w.materialize(r)
+	return err
+}
+
+// killRows has a row of each of four keys for each second from from to to.
+func killRows(from, to, salt int) table {
+	var rows []lawRow
+	for at := from; at < to; at++ {
+		for k := range 4 {
+			if (at+k+salt)%3 > 0 {
+				continue
+			}
+			event := feature.Time(at) * second
+			rows = append(rows, lawRow{key: []any{int64(k)}, event: event, created: event, x: int64(at * salt), s: fmt.Sprint("s", at)})
+		}
+	}
+	return lawTable([]feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}, rows)
+}
+
+var killOptions = worldOptions{memory: 2000, offline: offline.Options{RowGroupRows: 7, FileBytes: 400}}
+
+// TestKillChild is the process that TestKill kills. It notes the operation that it is at, so that the parent knows where to go on.
+func TestKillChild(t *testing.T) {
+	dir := os.Getenv(killDir)
+	if dir == "" {
+		t.Skip("skipped: it is the child process of TestKill")
+	}
+	at, err := strconv.Atoi(os.Getenv(killStep))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := killOptions
+	options.step = func(string, bool) error {
+		if at--; at < 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+		return nil
+	}
+	w := newWorld(t, dir, options)
+	for i, operation := range killOperations {
+		w.must(os.WriteFile(w.path("operation"), []byte(strconv.Itoa(i)), 0o644))
+		w.must(operation(w))
+	}
+	w.close()
+}
+
+// TestKill lets a process die by SIGKILL at every durable step in turn, just before and just after its effect. Whatever the
+// moment, a restart makes online agree with offline, and going on ends in the state of an undisturbed run.
+func TestKill(t *testing.T) {
+	undisturbed := newWorld(t, t.TempDir(), killOptions)
+	for _, operation := range killOperations {
+		undisturbed.must(operation(undisturbed))
+	}
+	want := undisturbed.killState()
+	undisturbed.close()
+	if strings.Count(want, "PRESENT") < 8 {
+		t.Fatalf("the undisturbed run has too little to compare:\n%s", want)
+	}
+	stride := 1
+	if testing.Short() {
+		stride = 7
+	}
+	steps := 0
+	for ; ; steps += stride {
+		dir := t.TempDir()
+		command := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
+		command.Env = append(os.Environ(), killDir+"="+dir, killStep+"="+strconv.Itoa(steps))
+		out, err := command.CombinedOutput()
+		if err == nil {
+			break // it got to the end
+		}
+		if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+			t.Fatalf("step %d: the child did not die by the signal: %v\n%s", steps, err, out)
+		}
+		if got := recoverKilled(t, dir); got != want {
+			t.Fatalf("killed at step %d: got\n%s\nwant\n%s", steps, got, want)
+		}
+	}
+	if steps < 40 {
+		t.Fatalf("only %d durable steps: some are not announced", steps)
+	}
+	t.Logf("%d durable steps, before and after", steps)
+}
+
+// recoverKilled starts again where a killed process has left off, goes on to the end, and returns the state.
+func recoverKilled(t *testing.T, dir string) string {
+	t.Helper()
+	w := newWorld(t, dir, killOptions)
+	defer w.close()
+	at := 0
+	if text, err := os.ReadFile(filepath.Join(dir, "operation")); err == nil {
+		at, err = strconv.Atoi(string(text))
+		w.must(err)
+	}
+	if w.killDefined() {
+		if _, err := w.engine.Sync(context.Background(), w.model.Views); err != nil {
+			t.Fatalf("repairing after operation %d: %v", at, err)
+		}
+		w.killState() // checks that online agrees with offline
+	}
+	for _, operation := range killOperations[at:] {
+		w.must(operation(w))
+	}
+	return w.killState()
+}
+
+// killDefined loads the definitions that the child was at, if they match what is stored.
+func (w *world) killDefined() bool {
+	s, err := w.offline.Snapshot(context.Background(), "v")
+	if err != nil {
+		return false // nothing was committed
+	}
+	defer func() { _ = s.Close() }()
+	for _, more := range []string{"", ", {name: twice, expr: x * 2}"} {
+		w.must(w.define(fmt.Sprintf(killYAML, more)))
+		if w.model.Views[0].Hash == s.Progress().Hash {
+			return true
+		}
+	}
+	w.t.Fatalf("the stored history is of no definition that there was")
+	return false
+}
+
+// killState renders what is stored: the history at every second, and the online values, which must agree with it at the
+// watermark.
+func (w *world) killState() string {
+	w.t.Helper()
+	s, err := w.offline.Snapshot(context.Background(), "v")
+	w.must(err)
+	watermark := s.Progress().Watermark
+	w.must(s.Close())
+	var spine, keys []lawRow
+	for k := range 4 {
+		for at := range 30 {
+			spine = append(spine, lawRow{key: []any{int64(k)}, event: feature.Time(at) * second})
+		}
+		keys = append(keys, lawRow{key: []any{int64(k)}, event: watermark})
+	}
+	fields := []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}
+	history, err := w.exportText("svc", lawTable(fields, spine).only("k", "at"), pointintime.ExportOptions{TimeColumn: "at", WithFeatureTimes: true})
+	w.must(err)
+	at, err := w.exportText("svc", lawTable(fields, keys).only("k", "at"), pointintime.ExportOptions{TimeColumn: "at"})
+	w.must(err)
+	served, err := w.get("svc", lawTable(fields, keys).only("k"), watermark)
+	w.must(err)
+	for i, line := range strings.Split(strings.TrimSpace(served), "\n") {
+		exported := strings.Fields(strings.Split(at, "\n")[i+1])
+		for c, part := range strings.Split(line, "  ") {
+			_, value, _ := strings.Cut(strings.Fields(part)[0], "=")
+			if value != exported[2+c] {
+				w.t.Fatalf("online and offline disagree at the watermark %s:\n%s\n%s", watermark, served, at)
+			}
+		}
+	}
+	return fmt.Sprintf("watermark %s\n%s%s", watermark, history, served)
+}

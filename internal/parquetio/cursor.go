@@ -1,0 +1,385 @@
+package parquetio
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/asof-store/asof/feature"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// Read returns rows of a column of a row group as an array of t: those of spans (ascending, disjoint), or all when
+// spans is nil. It has exactly the rows asked for, or there is an error. Pages outside spans are not
+// decompressed, and with an offset index not even visited.
+func (f *File) Read(rowGroup int, path string, t feature.Type, spans []Span) (arrow.Array, error) {
+	s, err := f.Scan(rowGroup, path, t)
+	if err != nil {
+		return nil, err
+	}
+	if spans == nil {
+		spans = []Span{{0, f.groups[rowGroup].Rows}}
+	}
+	return s.Spans(spans)
+}
+
+// Scan returns a scanner over a column of a row group, decoded as t. It fails with ErrInvalid when there is no
+// such column or its type cannot be read as t.
+func (f *File) Scan(rowGroup int, path string, t feature.Type) (*Scanner, error) {
+	c := f.byPath[path]
+	switch {
+	case c == nil:
+		return nil, feature.Errorf(feature.ErrInvalid, "%s: there is no column %s", f.path, path)
+	case rowGroup < 0 || rowGroup >= len(f.groups):
+		return nil, feature.Errorf(feature.ErrInternal, "%s: row group %d of %d", f.path, rowGroup, len(f.groups))
+	}
+	if err := f.checkReads(c, t); err != nil {
+		return nil, err
+	}
+	return &Scanner{file: f, path: path, rows: f.groups[rowGroup].Rows, cursor: f.cursor(rowGroup, c, t)}, nil
+}
+
+// Scanner reads a column of a row group from front to back in pieces of any size. It holds one page in memory. It
+// belongs to one goroutine, and after an error to none.
+type Scanner struct {
+	file   *File
+	path   string
+	rows   int
+	row    int // next
+	cursor cursor
+}
+
+// Next returns the next n rows; asking for more than are left is an error.
+func (s *Scanner) Next(n int) (arrow.Array, error) {
+	return s.read(n, []Span{{s.row, s.row + n}})
+}
+
+// Spans returns the rows of the given spans (ascending, disjoint, none before Row), which are rows of the row group.
+func (s *Scanner) Spans(spans []Span) (arrow.Array, error) {
+	rows := 0
+	for _, span := range spans {
+		rows += span.To - span.From
+	}
+	return s.read(rows, spans)
+}
+
+// Skip moves over the next n rows.
+func (s *Scanner) Skip(n int) error {
+	_, err := s.read(0, []Span{{s.row + n, s.row + n}})
+	return err
+}
+
+// Row returns the row that comes next.
+func (s *Scanner) Row() int { return s.row }
+
+func (s *Scanner) read(rows int, spans []Span) (out arrow.Array, err error) {
+	defer s.file.guard(&err, "column "+s.path)
+	s.cursor.reserve(rows)
+	for _, span := range spans {
+		if span.From < s.row || span.To < span.From || span.To > s.rows {
+			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: rows [%d, %d) asked for at row %d of %d", s.file.path, s.path, span.From, span.To, s.row, s.rows)
+		}
+		if err := s.cursor.skip(s.row, span.From-s.row); err != nil {
+			return nil, err
+		}
+		if err := s.cursor.take(span.To - span.From); err != nil {
+			return nil, err
+		}
+		s.row = span.To
+	}
+	if s.row == s.rows {
+		if err := s.cursor.end(); err != nil {
+			return nil, err
+		}
+	}
+	out = s.cursor.finish()
+	if out.Len() != rows {
+		return nil, s.file.corrupt("column %s: %d rows where %d were promised", s.path, out.Len(), rows)
+	}
+	return out, nil
+}
+
+// cursor is a columnCursor of some value type.
+type cursor interface {
+	reserve(rows int)
+	skip(row, n int) error // row is where it stands
+	take(n int) error
+	end() error // checks, after the last row, that nothing is left
+	finish() arrow.Array
+}
+
+// columnCursor decodes a column chunk page by page into a sink.
+type columnCursor[T any] struct {
+	walk   *walker
+	column *column
+	typ    feature.Type
+	decode decodeFunc[T]
+	sink   sink[T]
+	lists  listSink // of a list column
+
+	dict   []T
+	values []T    // of the page, NULLs left out
+	value  int    // next of values
+	defs   []byte // nil when nothing is NULL
+	reps   []byte
+	levels int // of the page
+	level  int // next of levels
+
+	scratch        []T // what values was decoded into
+	indices        []int32
+	defBuf, repBuf []byte
+}
+
+func newCursor[T any](f *File, group int, c *column, t feature.Type, decode decodeFunc[T], s sink[T]) cursor {
+	cc := &columnCursor[T]{walk: f.walk(group, c), column: c, typ: t, decode: decode, sink: s}
+	if c.maxRep > 0 {
+		return &listCursor[T]{columnCursor: cc}
+	}
+	return cc
+}
+
+func (c *columnCursor[T]) reserve(rows int) { c.sink.reserve(rows) }
+
+func (c *columnCursor[T]) finish() arrow.Array {
+	return array.MakeFromData(c.sink.finish(c.typ.Arrow()))
+}
+
+func (c *columnCursor[T]) take(n int) error {
+	for n > 0 {
+		if c.level == c.levels {
+			if err := c.next(); err != nil {
+				return err
+			}
+			continue
+		}
+		m := min(n, c.levels-c.level)
+		if c.defs == nil {
+			c.sink.add(c.values[c.value : c.value+m])
+			c.value += m
+		} else {
+			c.value += c.sink.addMasked(c.values[c.value:], c.defs[c.level:c.level+m], c.column.maxDef)
+		}
+		if err := c.checkSize(); err != nil {
+			return err
+		}
+		c.level += m
+		n -= m
+	}
+	return nil
+}
+
+func (c *columnCursor[T]) skip(row, n int) error {
+	if m := min(n, c.levels-c.level); m > 0 {
+		c.forward(m)
+		row, n = row+m, n-m
+	}
+	if n == 0 {
+		return nil
+	}
+	n, err := c.walk.seek(row, n)
+	for err == nil && n > 0 {
+		if c.level == c.levels {
+			err = c.next()
+			continue
+		}
+		m := min(n, c.levels-c.level)
+		c.forward(m)
+		n -= m
+	}
+	return err
+}
+
+// forward moves over n levels of the page.
+func (c *columnCursor[T]) forward(n int) {
+	c.value += n
+	if c.defs != nil {
+		c.value -= n - countLevel(c.defs[c.level:c.level+n], c.column.maxDef)
+	}
+	c.level += n
+}
+
+func (c *columnCursor[T]) end() error {
+	if c.level < c.levels || !c.walk.done() {
+		return c.walk.corrupt("values follow the last of its %d rows", c.walk.file.groups[c.walk.group].Rows)
+	}
+	return nil
+}
+
+func (c *columnCursor[T]) checkSize() error {
+	if c.sink.bytes() > offsetMax {
+		return feature.Errorf(feature.ErrInvalid, "%s: column %s: more than 2 GiB of values in one batch: read fewer rows at once", c.walk.file.path, c.column.info.Path)
+	}
+	return nil
+}
+
+// next loads the next data page.
+func (c *columnCursor[T]) next() error {
+	for {
+		p, err := c.walk.header()
+		if err != nil {
+			return c.walk.ended(err)
+		}
+		if p.kind == format.DictionaryPage && c.dict == nil {
+			if err := c.loadDictionary(p); err != nil {
+				return err
+			}
+		}
+		if p.kind == format.DataPage || p.kind == format.DataPageV2 {
+			if err := c.load(p); err != nil {
+				return err
+			}
+			return c.walk.pass(p)
+		}
+		if err := c.walk.pass(p); err != nil { // index pages and whatever comes later
+			return err
+		}
+	}
+}
+
+// fail turns an error of decoding into one that names file and column.
+func (c *columnCursor[T]) fail(err error) error {
+	if v := (valueError{}); errors.As(err, &v) {
+		return feature.Errorf(feature.ErrInvalid, "%s: column %s (%s): %w", c.walk.file.path, c.column.info.Path, c.column.info.Physical, v.error)
+	}
+	if feature.KindOf(err) != feature.ErrInternal {
+		return err
+	}
+	return c.walk.corrupt("%v", err)
+}
+
+// loadDictionary decodes the dictionary page p. Its values may refer to the body, which therefore is its own.
+func (c *columnCursor[T]) loadDictionary(p *page) error {
+	if p.encoding != format.Plain && p.encoding != format.PlainDictionary {
+		return c.walk.corrupt("a dictionary in the encoding %s", p.encoding)
+	}
+	body, err := c.walk.load(p)
+	if err != nil {
+		return err
+	}
+	own := append(make([]byte, 0, len(body)+bodySlack), body...)
+	if c.dict, err = c.decode(make([]T, 0), format.Plain, own, p.values); err != nil {
+		return c.fail(fmt.Errorf("dictionary: %w", err))
+	}
+	return nil
+}
+
+// findDictionary reads the dictionary at the head of the chunk when the pages before this one were jumped over.
+func (c *columnCursor[T]) findDictionary() error {
+	if c.dict != nil {
+		return nil
+	}
+	p, err := c.walk.headerAt(c.walk.start)
+	if err != nil {
+		return err
+	}
+	if p.kind != format.DictionaryPage {
+		return c.walk.corrupt("it refers to a dictionary that is not there")
+	}
+	return c.loadDictionary(p)
+}
+
+// load decodes the data page p.
+func (c *columnCursor[T]) load(p *page) error {
+	if p.encoding == format.PlainDictionary || p.encoding == format.RLEDictionary {
+		if err := c.findDictionary(); err != nil {
+			return err
+		}
+	}
+	body, err := c.walk.load(p)
+	if err != nil {
+		return err
+	}
+	body, err = c.loadLevels(p, body)
+	if err != nil {
+		return c.fail(err)
+	}
+	count := p.values
+	if c.defs != nil {
+		count = countLevel(c.defs, c.column.maxDef)
+	}
+	if p.nulls >= 0 && p.nulls != p.values-count && c.column.maxRep == 0 {
+		return c.walk.corrupt("%d NULLs where its header says %d", p.values-count, p.nulls)
+	}
+	if c.values, err = c.decodeValues(p.encoding, body, count); err != nil {
+		return c.fail(err)
+	}
+	c.value, c.level, c.levels = 0, 0, p.values
+	return nil
+}
+
+// loadLevels decodes the levels of p and returns the values' part of the body.
+func (c *columnCursor[T]) loadLevels(p *page, body []byte) (_ []byte, err error) {
+	reps, defs := body[:p.repLen], body[p.repLen:p.repLen+p.defLen]
+	if p.v2 {
+		body = body[p.repLen+p.defLen:]
+	}
+	c.defs, c.reps = nil, nil
+	if c.column.maxRep > 0 {
+		if !p.v2 {
+			if reps, body, err = splitLevels(body, p.repEnc, c.column.maxRep, p.values); err != nil {
+				return nil, err
+			}
+		}
+		if c.reps, err = decodeLevels(c.repBuf, reps, p.repEnc, c.column.maxRep, p.values); err != nil {
+			return nil, err
+		}
+		if c.reps == nil { // all 1: the page continues a list
+			c.reps = sized(c.repBuf, p.values)
+			for i := range c.reps {
+				c.reps[i] = c.column.maxRep
+			}
+		}
+		c.repBuf = c.reps
+	}
+	if c.column.maxDef > 0 {
+		if !p.v2 {
+			if defs, body, err = splitLevels(body, p.defEnc, c.column.maxDef, p.values); err != nil {
+				return nil, err
+			}
+		}
+		if c.defs, err = decodeLevels(c.defBuf, defs, p.defEnc, c.column.maxDef, p.values); err != nil {
+			return nil, err
+		}
+		if c.defs != nil {
+			c.defBuf = c.defs
+		}
+	}
+	return body, nil
+}
+
+func (c *columnCursor[T]) decodeValues(enc format.Encoding, body []byte, n int) (_ []T, err error) {
+	if n == 0 {
+		return nil, nil
+	}
+	if enc != format.PlainDictionary && enc != format.RLEDictionary {
+		out, err := c.decode(c.scratch, enc, body, n)
+		if err == nil {
+			c.scratch = out
+		}
+		return out, err
+	}
+	c.indices = sized(c.indices, n)
+	if err := decodeIndices(c.indices, body); err != nil {
+		return nil, err
+	}
+	c.scratch = sized(c.scratch, n)
+	dict, out := c.dict, c.scratch
+	for i, k := range c.indices {
+		if uint(k) >= uint(len(dict)) {
+			return nil, fmt.Errorf("index %d into a dictionary of %d values", uint32(k), len(dict))
+		}
+		out[i] = dict[k]
+	}
+	return out, nil
+}
+
+func countLevel(levels []byte, level uint8) int {
+	n := 0
+	for _, l := range levels {
+		if l == level {
+			n++
+		}
+	}
+	return n
+}

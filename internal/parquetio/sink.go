@@ -1,0 +1,234 @@
+package parquetio
+
+import (
+	"math"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/asof-store/asof/feature"
+)
+
+// reserveMax bounds what is reserved on the word of the metadata alone.
+const reserveMax = 1 << 20
+
+// sink collects the values of an array.
+type sink[T any] interface {
+	// reserve makes room for n more values, as far as that is prudent.
+	reserve(n int)
+	// add appends values that are not NULL.
+	add(values []T)
+	// addMasked appends len(defs) values: the next of values where the level is max, else NULL. It returns how
+	// many of values it took.
+	addMasked(values []T, defs []byte, max uint8) int
+	// bytes returns how much variable-width data it holds.
+	bytes() int
+	// finish returns the array, of d, and empties the sink.
+	finish(d arrow.DataType) arrow.ArrayData
+}
+
+// validity is the bitmap of an array; there is none until the first NULL.
+type validity struct {
+	bits  []byte
+	n     int
+	nulls int
+}
+
+func (v *validity) addValid(n int) {
+	if v.bits != nil {
+		v.grow(n)
+		for i := v.n; i < v.n+n; i++ {
+			v.bits[i>>3] |= 1 << (i & 7)
+		}
+	}
+	v.n += n
+}
+
+func (v *validity) addNull() {
+	v.start()
+	v.grow(1)
+	v.n++
+	v.nulls++
+}
+
+// addLevels appends a bit per level and returns the number of valid ones.
+func (v *validity) addLevels(defs []byte, max uint8) int {
+	v.start()
+	v.grow(len(defs))
+	valid, bits, n := 0, v.bits, v.n
+	for i, d := range defs {
+		if d == max {
+			bits[(n+i)>>3] |= 1 << ((n + i) & 7)
+			valid++
+		}
+	}
+	v.n += len(defs)
+	v.nulls += len(defs) - valid
+	return valid
+}
+
+func (v *validity) start() {
+	if v.bits == nil {
+		n := v.n
+		v.bits, v.n = make([]byte, 0, n/8+64), 0
+		v.grow(n)
+		v.addValid(n)
+	}
+}
+
+func (v *validity) grow(n int) {
+	for need := (v.n+n+7)/8 - len(v.bits); need > 0; need = 0 {
+		v.bits = append(v.bits, make([]byte, need)...)
+	}
+}
+
+func (v *validity) buffer() *memory.Buffer {
+	if v.nulls == 0 {
+		return nil
+	}
+	return memory.NewBufferBytes(v.bits)
+}
+
+// numberSink collects numbers; T's width is that of the array.
+type numberSink[T fixedWidth] struct {
+	values []T
+	valid  validity
+}
+
+func (s *numberSink[T]) reserve(n int) { s.values = reserved(s.values, n) }
+func (s *numberSink[T]) bytes() int    { return 0 }
+
+func (s *numberSink[T]) add(values []T) {
+	s.values = append(s.values, values...)
+	s.valid.addValid(len(values))
+}
+
+func (s *numberSink[T]) addMasked(values []T, defs []byte, max uint8) int {
+	s.values = appendMasked(s.values, values, defs, max)
+	return s.valid.addLevels(defs, max)
+}
+
+func (s *numberSink[T]) finish(d arrow.DataType) arrow.ArrayData {
+	data := memory.NewBufferBytes(arrow.GetBytes(s.values))
+	out := array.NewData(d, len(s.values), []*memory.Buffer{s.valid.buffer(), data}, nil, s.valid.nulls, 0)
+	*s = numberSink[T]{}
+	return out
+}
+
+// boolSink collects booleans, a byte each until they are packed.
+type boolSink struct {
+	values []bool
+	valid  validity
+}
+
+func (s *boolSink) reserve(n int) { s.values = reserved(s.values, n) }
+func (s *boolSink) bytes() int    { return 0 }
+
+func (s *boolSink) add(values []bool) {
+	s.values = append(s.values, values...)
+	s.valid.addValid(len(values))
+}
+
+func (s *boolSink) addMasked(values []bool, defs []byte, max uint8) int {
+	s.values = appendMasked(s.values, values, defs, max)
+	return s.valid.addLevels(defs, max)
+}
+
+func (s *boolSink) finish(d arrow.DataType) arrow.ArrayData {
+	packed := make([]byte, (len(s.values)+7)/8)
+	for i, v := range s.values {
+		if v {
+			packed[i>>3] |= 1 << (i & 7)
+		}
+	}
+	out := array.NewData(d, len(s.values), []*memory.Buffer{s.valid.buffer(), memory.NewBufferBytes(packed)}, nil, s.valid.nulls, 0)
+	*s = boolSink{}
+	return out
+}
+
+// bytesSink collects strings and bytes.
+type bytesSink struct {
+	data    []byte
+	offsets []int32 // one more than values, or none
+	valid   validity
+}
+
+func (s *bytesSink) bytes() int { return len(s.data) }
+
+func (s *bytesSink) reserve(n int) { s.offsets = reserved(s.offsets, n+1) }
+
+func (s *bytesSink) add(values [][]byte) {
+	s.first()
+	for _, v := range values {
+		s.data = append(s.data, v...)
+		s.offsets = append(s.offsets, int32(len(s.data)))
+	}
+	s.valid.addValid(len(values))
+}
+
+func (s *bytesSink) addMasked(values [][]byte, defs []byte, max uint8) int {
+	s.first()
+	k := 0
+	for _, d := range defs {
+		if d == max {
+			s.data = append(s.data, values[k]...)
+			k++
+		}
+		s.offsets = append(s.offsets, int32(len(s.data)))
+	}
+	return s.valid.addLevels(defs, max)
+}
+
+func (s *bytesSink) first() {
+	if len(s.offsets) == 0 {
+		s.offsets = append(s.offsets, 0)
+	}
+}
+
+func (s *bytesSink) finish(d arrow.DataType) arrow.ArrayData {
+	s.first()
+	buffers := []*memory.Buffer{s.valid.buffer(), memory.NewBufferBytes(arrow.GetBytes(s.offsets)), memory.NewBufferBytes(s.data)}
+	out := array.NewData(d, len(s.offsets)-1, buffers, nil, s.valid.nulls, 0)
+	*s = bytesSink{}
+	return out
+}
+
+// listSink collects lists whose elements another sink collects.
+type listSink struct {
+	offsets []int32 // one more than closed lists
+	valid   validity
+}
+
+func (s *listSink) finish(t feature.Type, elements arrow.ArrayData) arrow.ArrayData {
+	if len(s.offsets) == 0 {
+		s.offsets = []int32{0}
+	}
+	buffers := []*memory.Buffer{s.valid.buffer(), memory.NewBufferBytes(arrow.GetBytes(s.offsets))}
+	out := array.NewData(t.Arrow(), len(s.offsets)-1, buffers, []arrow.ArrayData{elements}, s.valid.nulls, 0)
+	*s = listSink{}
+	return out
+}
+
+// offsetMax is the most that 32-bit offsets of an array can tell.
+const offsetMax = math.MaxInt32
+
+func appendMasked[T any](dst, values []T, defs []byte, max uint8) []T {
+	n, k := len(dst), 0
+	dst = append(dst, make([]T, len(defs))...)
+	out := dst[n:]
+	for i, d := range defs {
+		if d == max {
+			out[i] = values[k]
+			k++
+		}
+	}
+	return dst
+}
+
+func reserved[T any](s []T, n int) []T {
+	n = len(s) + min(n, reserveMax)
+	if cap(s) >= n {
+		return s
+	}
+	return append(make([]T, 0, n), s...)
+}

@@ -1,0 +1,300 @@
+package parquetio
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/parquet-go/bitpack"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// decodeFunc decodes n values of a page body and returns them in dst's memory where it suffices. What the values
+// refer to is the body, unless the encoding had to put them together.
+type decodeFunc[T any] func(dst []T, enc format.Encoding, body []byte, n int) ([]T, error)
+
+type fixedWidth interface {
+	int32 | int64 | float32 | float64
+}
+
+func errEncoding(enc format.Encoding) error {
+	return fmt.Errorf("values of this type in the encoding %s", enc)
+}
+
+func plainInt32(dst []int32, src []byte) {
+	for i := range dst {
+		dst[i] = int32(binary.LittleEndian.Uint32(src[i*4:]))
+	}
+}
+
+func plainInt64(dst []int64, src []byte) {
+	for i := range dst {
+		dst[i] = int64(binary.LittleEndian.Uint64(src[i*8:]))
+	}
+}
+
+func plainFloat32(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[i*4:]))
+	}
+}
+
+func plainFloat64(dst []float64, src []byte) {
+	for i := range dst {
+		dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[i*8:]))
+	}
+}
+
+// decodeFixed decodes n numbers of width bytes that plain reads.
+func decodeFixed[T fixedWidth](width int, plain func([]T, []byte)) decodeFunc[T] {
+	var joined []byte
+	return func(dst []T, enc format.Encoding, body []byte, n int) ([]T, error) {
+		if len(body)/width < n {
+			return nil, errShortPage
+		}
+		dst = sized(dst, n)
+		switch enc {
+		case format.Plain:
+			plain(dst, body)
+		case format.ByteStreamSplit:
+			if len(body) != n*width {
+				return nil, fmt.Errorf("%d bytes hold no %d values of %d streams", len(body), n, width)
+			}
+			joined = joinStreams(joined, body, n, width)
+			plain(dst, joined)
+		default:
+			return nil, errEncoding(enc)
+		}
+		return dst, nil
+	}
+}
+
+// joinStreams undoes BYTE_STREAM_SPLIT: stream k holds byte k of every value.
+func joinStreams(dst, src []byte, n, width int) []byte {
+	dst = sized(dst, n*width)
+	for k := range width {
+		stream := src[k*n : (k+1)*n]
+		for i, b := range stream {
+			dst[i*width+k] = b
+		}
+	}
+	return dst
+}
+
+// decodeInt adds DELTA_BINARY_PACKED to decodeFixed.
+func decodeInt[T int32 | int64](width int, plain func([]T, []byte)) decodeFunc[T] {
+	fixed := decodeFixed(width, plain)
+	return func(dst []T, enc format.Encoding, body []byte, n int) ([]T, error) {
+		if enc != format.DeltaBinaryPacked {
+			return fixed(dst, enc, body, n)
+		}
+		dst = sized(dst, n)
+		_, err := decodeDelta(dst, body)
+		return dst, err
+	}
+}
+
+func decodeBools(dst []bool, enc format.Encoding, body []byte, n int) ([]bool, error) {
+	dst = sized(dst, n)
+	switch enc {
+	case format.Plain:
+		if len(body) < (n+7)/8 {
+			return nil, errShortPage
+		}
+		for i := range dst {
+			dst[i] = body[i>>3]>>(i&7)&1 == 1
+		}
+	case format.RLE:
+		if len(body) < 4 {
+			return nil, errShortPage
+		}
+		levels, err := decodeLevels(nil, body[4:], format.RLE, 1, n)
+		if err != nil {
+			return nil, errShortPage
+		}
+		for i := range dst {
+			dst[i] = levels == nil || levels[i] == 1
+		}
+	default:
+		return nil, errEncoding(enc)
+	}
+	return dst, nil
+}
+
+// decodeDelta decodes DELTA_BINARY_PACKED, which must hold exactly len(dst) values, and returns what follows.
+func decodeDelta[T int32 | int64](dst []T, src []byte) ([]byte, error) {
+	var head [4]uint64 // block size, miniblocks in a block, values, first value in zigzag
+	for i := range head {
+		u, n := binary.Uvarint(src)
+		if n <= 0 {
+			return nil, errShortPage
+		}
+		head[i], src = u, src[n:]
+	}
+	block, minis := head[0], head[1]
+	if head[2] != uint64(len(dst)) {
+		return nil, fmt.Errorf("%d delta-encoded values where %d are promised", head[2], len(dst))
+	}
+	if minis == 0 || block == 0 || block > 1<<24 || block%minis != 0 || block/minis%8 != 0 {
+		return nil, fmt.Errorf("delta blocks of %d values in %d miniblocks", block, minis)
+	}
+	if len(dst) == 0 {
+		return src, nil
+	}
+	width := 32
+	if _, wide := any(dst).([]int64); wide {
+		width = 64
+	}
+	last, per := T(unzigzag(head[3])), int(block/minis)
+	dst[0] = last
+	for i := 1; i < len(dst); {
+		u, n := binary.Uvarint(src)
+		if n <= 0 || len(src)-n < int(minis) {
+			return nil, errShortPage
+		}
+		least, widths := T(unzigzag(u)), src[n:n+int(minis)]
+		src = src[n+int(minis):]
+		for _, w := range widths {
+			if i == len(dst) {
+				break
+			}
+			out := dst[i:min(i+per, len(dst))]
+			used := min(per*int(w)/8, len(src))
+			if int(w) > width || used < (len(out)*int(w)+7)/8 {
+				return nil, errShortPage
+			}
+			if w == 0 {
+				clear(out)
+			} else {
+				unpack(out, src, uint(w))
+			}
+			src = src[used:]
+			for j := range out {
+				last += least + out[j]
+				out[j] = last
+			}
+			i += len(out)
+		}
+	}
+	return src, nil
+}
+
+// unpack is bitpack.Unpack on a src that need not have the bytes to spare which that one reads beyond the end.
+func unpack[T int32 | int64](dst []T, src []byte, width uint) {
+	need := bitpack.ByteCount(uint(len(dst))*width) + bitpack.PaddingInt64
+	if cap(src) < need {
+		src = append(make([]byte, 0, need), src...)
+	}
+	bitpack.Unpack(dst, src, width)
+}
+
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
+// decodeByteArrays decodes BYTE_ARRAY values.
+func decodeByteArrays(dst [][]byte, enc format.Encoding, body []byte, n int) ([][]byte, error) {
+	switch enc {
+	case format.Plain:
+		if n > len(body)/4 {
+			return nil, errShortPage
+		}
+		dst = sized(dst, n)
+		for i := range dst {
+			if len(body) < 4 {
+				return nil, errShortPage
+			}
+			size := binary.LittleEndian.Uint32(body)
+			if uint64(size) > uint64(len(body)-4) {
+				return nil, errShortPage
+			}
+			dst[i], body = body[4:4+size], body[4+size:]
+		}
+		return dst, nil
+	case format.DeltaLengthByteArray:
+		lengths := make([]int32, n)
+		body, err := decodeDelta(lengths, body)
+		if err != nil {
+			return nil, err
+		}
+		return cutByteArrays(sized(dst, n), lengths, body)
+	case format.DeltaByteArray:
+		return decodeDeltaByteArrays(sized(dst, n), body, n)
+	}
+	return nil, errEncoding(enc)
+}
+
+func cutByteArrays(dst [][]byte, lengths []int32, body []byte) ([][]byte, error) {
+	for i, size := range lengths {
+		if size < 0 || int(size) > len(body) {
+			return nil, errShortPage
+		}
+		dst[i], body = body[:size], body[size:]
+	}
+	return dst, nil
+}
+
+// decodeDeltaByteArrays puts together values that share a prefix with the value before them.
+func decodeDeltaByteArrays(dst [][]byte, body []byte, n int) ([][]byte, error) {
+	prefixes, lengths := make([]int32, n), make([]int32, n)
+	body, err := decodeDelta(prefixes, body)
+	if err != nil {
+		return nil, err
+	}
+	if body, err = decodeDelta(lengths, body); err != nil {
+		return nil, err
+	}
+	if dst, err = cutByteArrays(dst, lengths, body); err != nil {
+		return nil, err
+	}
+	total, last := 0, 0
+	for i, p := range prefixes {
+		if p < 0 || int(p) > last {
+			return nil, errors.New("a prefix is longer than the value before it")
+		}
+		last = int(p) + len(dst[i])
+		if total += last; total > inflatedMax || total > inflatedFree && total/inflationMax > len(body) {
+			return nil, errors.New("its values are longer in sum than a page may be")
+		}
+	}
+	out := make([]byte, 0, total)
+	var previous []byte
+	for i, p := range prefixes {
+		start := len(out)
+		out = append(append(out, previous[:p]...), dst[i]...)
+		previous = out[start:]
+		dst[i] = previous
+	}
+	return dst, nil
+}
+
+// decodeFixedArrays decodes FIXED_LEN_BYTE_ARRAY and INT96 values.
+func decodeFixedArrays(width int) decodeFunc[[]byte] {
+	return func(dst [][]byte, enc format.Encoding, body []byte, n int) ([][]byte, error) {
+		switch enc {
+		case format.Plain:
+		case format.ByteStreamSplit:
+			if len(body) != n*width {
+				return nil, errShortPage
+			}
+			body = joinStreams(nil, body, n, width)
+		case format.DeltaByteArray:
+			dst, err := decodeDeltaByteArrays(sized(dst, n), body, n)
+			for _, v := range dst {
+				if len(v) != width {
+					return nil, fmt.Errorf("a value of %d bytes where all have %d", len(v), width)
+				}
+			}
+			return dst, err
+		default:
+			return nil, errEncoding(enc)
+		}
+		if len(body)/width < n {
+			return nil, errShortPage
+		}
+		dst = sized(dst, n)
+		for i := range dst {
+			dst[i] = body[i*width : (i+1)*width]
+		}
+		return dst, nil
+	}
+}

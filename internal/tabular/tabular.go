@@ -1,0 +1,168 @@
+// Package tabular reads and writes whole tables, whatever their columns, as Arrow record batches. A file's ending names
+// its format: Parquet, CSV or Arrow IPC.
+//
+// Columns pass through untouched: Parquet and Arrow columns keep their Arrow type, nested ones and decimals
+// included; a CSV column is text, byte for byte. Three types have no place in a format and become the nearest: seconds
+// in Parquet milliseconds, fixed-size lists in Parquet lists, dictionaries in Arrow IPC their values.
+// [Convert] makes keys and times of columns where that is wanted.
+package tabular
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// Format is a file format that tables are kept in.
+type Format string
+
+// The formats.
+const (
+	Parquet  Format = "Parquet"
+	CSV      Format = "CSV"
+	ArrowIPC Format = "Arrow IPC"
+)
+
+// Endings lists the file endings that name a format, as messages and help texts give them.
+const Endings = ".parquet, .csv, .arrow, .ipc, .feather"
+
+// FormatOf returns the format that path's ending names, in any case, and an ErrInvalid that lists the endings where it names none.
+func FormatOf(path string) (Format, error) {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".parquet":
+		return Parquet, nil
+	case ".csv":
+		return CSV, nil
+	case ".arrow", ".ipc", ".feather":
+		return ArrowIPC, nil
+	}
+	return "", feature.Errorf(feature.ErrInvalid, "%s: the file's ending names no table format: use one of %s", path, Endings)
+}
+
+// Reader reads a table from its first row to its last. One goroutine uses it at a time.
+type Reader interface {
+	// Schema returns the table's columns. Those of a CSV are all utf8.
+	Schema() *arrow.Schema
+	// Next returns the next rows, at least one and at most ReaderOptions.BatchRows, and io.EOF after the last. Batches
+	// stay valid after later calls. Damaged content is ErrCorrupt (a CSV's: ErrInvalid, with its line), and a file
+	// with fewer rows than it promises is damaged.
+	Next(ctx context.Context) (arrow.RecordBatch, error)
+	// Rows returns the number of rows of the whole table where the format tells it beforehand.
+	Rows() (rows int64, known bool)
+	// Where names the place of a row of the batch that Next returned last, for messages:
+	// "spine.csv:17" or "spine.parquet: row 15".
+	Where(row int) string
+	// Close closes the file.
+	Close() error
+}
+
+// ReaderOptions are the options of [OpenReader]; the zero value works.
+type ReaderOptions struct {
+	// BatchRows bounds the rows of a batch; 0 means 65,536. A batch has fewer where rows are large or
+	// the file's own batches are smaller.
+	BatchRows int
+}
+
+const batchRowsDefault = 65_536
+
+// OpenReader opens the table in the file at path. The error is ErrInvalid for an unknown ending, ErrNotFound for a missing file,
+// ErrUnavailable where it cannot be read and ErrCorrupt where it is not what its ending says.
+func OpenReader(path string, opts ReaderOptions) (Reader, error) {
+	format, err := FormatOf(path)
+	if err != nil {
+		return nil, err
+	}
+	if opts.BatchRows < 0 {
+		return nil, feature.Errorf(feature.ErrInvalid, "read %s: a batch of %d rows is wanted; it has at least 1", path, opts.BatchRows)
+	}
+	if opts.BatchRows == 0 {
+		opts.BatchRows = batchRowsDefault
+	}
+	f, err := openInput(path)
+	if err != nil {
+		return nil, err
+	}
+	var r Reader
+	switch format {
+	case Parquet:
+		r, err = newParquetReader(f, opts)
+	case CSV:
+		r, err = newCSVReader(f, opts)
+	case ArrowIPC:
+		r, err = newIPCReader(f, opts)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// input is an open file that remembers whether reading it failed, so that a disk's failure is not called damage.
+type input struct {
+	*os.File
+	failed error
+}
+
+func openInput(path string) (*input, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		if os.IsNotExist(err) {
+			return nil, feature.Errorf(feature.ErrNotFound, "read %s: there is no such file", path)
+		}
+		return nil, feature.Errorf(feature.ErrUnavailable, "read %s: %w", path, err)
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		f.Close()
+		return nil, feature.Errorf(feature.ErrInvalid, "read %s: it is a directory: name a file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, feature.Errorf(feature.ErrUnavailable, "read %s: %w", path, err)
+	}
+	return &input{File: f}, nil
+}
+
+// Read implements io.Reader.
+func (f *input) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	return n, f.note(err)
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *input) ReadAt(b []byte, at int64) (int, error) {
+	n, err := f.File.ReadAt(b, at)
+	return n, f.note(err)
+}
+
+func (f *input) note(err error) error {
+	if err != nil && !isEOF(err) && f.failed == nil {
+		f.failed = err
+	}
+	return err
+}
+
+// damaged returns err, met while decoding f, as ErrCorrupt, or as ErrUnavailable where the file could not be read.
+func (f *input) damaged(err error) error {
+	if f.failed != nil {
+		return feature.Errorf(feature.ErrUnavailable, "read %s: %w", f.Name(), f.failed)
+	}
+	return feature.Errorf(feature.ErrCorrupt, "read %s: the file is damaged, or of a kind that asof does not read: %w", f.Name(), err)
+}
+
+// guard runs call, in which a library meets outside bytes and may panic on them, and returns a panic as an error.
+func guard(call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the library stopped: %v", p)
+		}
+	}()
+	return call()
+}

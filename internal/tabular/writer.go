@@ -1,0 +1,253 @@
+package tabular
+
+import (
+	"bufio"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// WriterOptions are the options of [Create]; the zero value works.
+type WriterOptions struct {
+	// Step, where it is set, is called with done=false just before and done=true just after each durable effect:
+	// "create", "sync" and "rename" of the file. An error that it returns ends the write.
+	Step func(name string, done bool) error
+
+	wrap func(io.Writer) io.Writer // what tests put between the writer and its file
+}
+
+// Writer writes a table to a temporary file beside its final place; [Writer.Commit] moves it there. Until then, and
+// after every failure, what was at that place before is untouched. One goroutine uses it at a time.
+type Writer struct {
+	path    string
+	opts    WriterOptions
+	file    *os.File // the temporary file; nil after Commit and Abort
+	sink    *sink
+	buffer  *bufio.Writer
+	encoder encoder
+	schema  *arrow.Schema
+	rows    int64
+	failed  error // the first failure of Write; Commit repeats it
+}
+
+// encoder writes batches in one format.
+type encoder interface {
+	write(batch arrow.RecordBatch) error
+	finish() error
+}
+
+// Create starts the table that Commit will put at path, in the format that path's ending names. The error is ErrInvalid for
+// an unknown ending, a schema that the format cannot hold or a path that is a directory, ErrNotFound where path's directory does not exist, and
+// ErrUnavailable where it cannot be written to.
+func Create(path string, schema *arrow.Schema, opts WriterOptions) (*Writer, error) {
+	format, err := FormatOf(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, feature.Errorf(feature.ErrInvalid, "write %s: it is a directory: name a file", path)
+	}
+	w := &Writer{path: path, opts: opts, schema: schema}
+	if err := w.create(); err != nil {
+		return nil, err
+	}
+	var out io.Writer = w.file
+	if opts.wrap != nil {
+		out = opts.wrap(out)
+	}
+	w.sink = &sink{out: out}
+	w.buffer = bufio.NewWriterSize(w.sink, 1<<20)
+	err = guard(func() (err error) {
+		w.encoder, err = newEncoder(format, struct{ io.Writer }{w.buffer}, schema)
+		return err
+	})
+	if err != nil {
+		w.Abort()
+		return nil, w.encodeFault(err)
+	}
+	return w, nil
+}
+
+// newEncoder returns the encoder of format. It gets no way to close the file: pqarrow closes what it can.
+func newEncoder(format Format, out io.Writer, schema *arrow.Schema) (encoder, error) {
+	switch format {
+	case Parquet:
+		return newParquetEncoder(out, schema)
+	case CSV:
+		return newCSVEncoder(out, schema)
+	default:
+		return newIPCEncoder(out, schema)
+	}
+}
+
+// Write appends batch, whose columns have the types of the schema in its order; names are not compared.
+func (w *Writer) Write(batch arrow.RecordBatch) error {
+	switch {
+	case w.failed != nil:
+		return w.failed
+	case w.file == nil:
+		return feature.Errorf(feature.ErrInternal, "write %s: the writer is closed", w.path)
+	case batch.NumCols() != int64(w.schema.NumFields()):
+		return feature.Errorf(feature.ErrInternal, "write %s: a batch of %d columns for a table of %d", w.path, batch.NumCols(), w.schema.NumFields())
+	}
+	for i, f := range w.schema.Fields() {
+		if t := batch.Column(i).DataType(); !arrow.TypeEqual(t, f.Type) {
+			return feature.Errorf(feature.ErrInternal, "write %s: a batch with %s in column %s, which is %s", w.path, t, f.Name, f.Type)
+		}
+	}
+	if batch.NumRows() == 0 {
+		return nil
+	}
+	// The batch may carry other metadata than the schema; encoders would refuse it.
+	batch = array.NewRecordBatch(w.schema, batch.Columns(), batch.NumRows())
+	if err := guard(func() error { return w.encoder.write(batch) }); err != nil {
+		w.failed = w.encodeFault(err)
+		return w.failed
+	}
+	w.rows += batch.NumRows()
+	return nil
+}
+
+// Rows returns the number of rows written so far.
+func (w *Writer) Rows() int64 { return w.rows }
+
+// Commit completes the file, syncs it to disk and moves it to its place. On an error nothing is left of it.
+func (w *Writer) Commit() (err error) {
+	if w.failed != nil {
+		w.Abort()
+		return w.failed
+	}
+	if w.file == nil {
+		return feature.Errorf(feature.ErrInternal, "write %s: the writer is closed", w.path)
+	}
+	defer w.Abort() // does nothing after success
+	if err := guard(w.encoder.finish); err != nil {
+		return w.encodeFault(err)
+	}
+	if err := w.buffer.Flush(); err != nil {
+		return w.fault(err)
+	}
+	if err := w.step("sync", w.file.Sync); err != nil {
+		return err
+	}
+	// A crash from here to the rename leaves a whole but hidden temporary file, and path as it was.
+	temporary := w.file.Name()
+	if err := w.file.Close(); err != nil {
+		return w.fault(err)
+	}
+	err = w.step("rename", func() error { return os.Rename(temporary, w.path) })
+	if err != nil {
+		return err
+	}
+	w.file = nil
+	// Without this a power cut can undo the rename; path then is as it was, or whole.
+	return w.fault(syncDirectory(filepath.Dir(w.path)))
+}
+
+// Abort removes what has been written. It does nothing after Commit, so that it can be deferred.
+func (w *Writer) Abort() {
+	if w.file == nil {
+		return
+	}
+	w.file.Close()           // an error here concerns bytes that nobody wants
+	os.Remove(w.file.Name()) // what it leaves is a hidden file that nothing reads
+	w.file = nil
+}
+
+func (w *Writer) create() error {
+	dir, base := filepath.Split(w.path)
+	return w.step("create", func() (err error) {
+		// Hidden, so that no glob over the directory takes it for a table. A crash leaves it behind.
+		name := filepath.Join(dir, "."+base+"."+rand.Text()[:8]+".tmp")
+		w.file, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrNotExist) {
+			return feature.Errorf(feature.ErrNotFound, "write %s: there is no directory %s: create it first", w.path, filepath.Clean(dir))
+		}
+		return err
+	})
+}
+
+// step runs a durable effect between the two calls of the hook.
+func (w *Writer) step(name string, effect func() error) error {
+	hook := w.opts.Step
+	if hook == nil {
+		return w.fault(effect())
+	}
+	if err := hook(name, false); err != nil {
+		return err
+	}
+	if err := effect(); err != nil {
+		return w.fault(err)
+	}
+	if err := hook(name, true); err != nil {
+		w.Abort()
+		return err
+	}
+	return nil
+}
+
+// fault gives err the path and, unless it has one, a kind.
+func (w *Writer) fault(err error) error {
+	if err == nil || feature.KindOf(err) != feature.ErrInternal {
+		return err
+	}
+	return feature.Errorf(feature.ErrUnavailable, "write %s: %w: nothing was left there", w.path, err)
+}
+
+// encodeFault is fault for an error that an encoder returned: where the file took all bytes, the table is at fault.
+func (w *Writer) encodeFault(err error) error {
+	switch {
+	case w.sink.failed != nil:
+		return w.fault(w.sink.failed)
+	case feature.KindOf(err) != feature.ErrInternal:
+		return fmt.Errorf("write %s: %w", w.path, err)
+	}
+	return feature.Errorf(feature.ErrInvalid, "write %s: the format cannot hold the table: %w: try another of %s", w.path, err, Endings)
+}
+
+// sink remembers the first failure to write, which encoders may wrap beyond recognition.
+type sink struct {
+	out    io.Writer
+	failed error
+}
+
+func (s *sink) Write(b []byte) (int, error) {
+	n, err := s.out.Write(b)
+	if err != nil && s.failed == nil {
+		s.failed = err
+	}
+	return n, err
+}
+
+// syncDirectory makes renames in dir last.
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// WriteFile writes a whole table to path: Create, Write and Commit in one.
+func WriteFile(path string, schema *arrow.Schema, batches ...arrow.RecordBatch) error {
+	w, err := Create(path, schema, WriterOptions{})
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	for i, b := range batches {
+		if err := w.Write(b); err != nil {
+			return fmt.Errorf("batch %d: %w", i, err)
+		}
+	}
+	return w.Commit()
+}

@@ -1,0 +1,77 @@
+package materialize
+
+import (
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/asof-store/asof/definitions"
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/interleave"
+)
+
+// computer turns batches of source rows into a view's stored rows.
+type computer struct {
+	view   *definitions.View
+	schema *arrow.Schema
+	place  map[string]int // source column -> column of a batch
+	times  int            // time columns at the head of a batch
+}
+
+func newComputer(view *definitions.View) *computer {
+	c := &computer{view: view, schema: schemaOf(view.View), place: map[string]int{}, times: 1}
+	if view.HasCreatedTime {
+		c.times = 2
+	}
+	for i, f := range view.SourceColumns() {
+		c.place[f.Name] = c.times + len(view.Keys) + i
+	}
+	return c
+}
+
+// rows returns the stored rows of batch, whose columns are event time, created time where there is one, keys, and the
+// view's source columns: those for which the filter is true, with the features computed.
+func (c *computer) rows(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
+	columns := batch.Columns()
+	rows := int(batch.NumRows())
+	if c.view.Where != nil {
+		keep, err := c.view.Where.Eval(c.column(columns), rows)
+		if err != nil {
+			return nil, err
+		}
+		columns, rows = filter(columns, keep.(*array.Boolean))
+	}
+	out := make([]arrow.Array, 0, c.schema.NumFields())
+	out = append(out, columns[c.times:c.times+len(c.view.Keys)]...)
+	out = append(out, columns[:c.times]...)
+	for i, program := range c.view.Programs {
+		values, err := program.Eval(c.column(columns), rows)
+		if err != nil {
+			return nil, feature.Errorf(feature.KindOf(err), "feature %s: %w", c.view.Features[i].Name, err)
+		}
+		out = append(out, values)
+	}
+	return array.NewRecordBatch(c.schema, out, int64(rows)), nil
+}
+
+func (c *computer) column(columns []arrow.Array) func(string) arrow.Array {
+	return func(name string) arrow.Array { return columns[c.place[name]] }
+}
+
+// filter returns the rows for which keep is true, neither false nor NULL.
+func filter(columns []arrow.Array, keep *array.Boolean) ([]arrow.Array, int) {
+	var kept []int32
+	for i := range keep.Len() {
+		if keep.IsValid(i) && keep.Value(i) {
+			kept = append(kept, int32(i))
+		}
+	}
+	if len(kept) == keep.Len() {
+		return columns, len(kept)
+	}
+	out := make([]arrow.Array, len(columns))
+	from := make([]int32, len(kept))
+	for i, column := range columns {
+		out[i] = interleave.Rows([]arrow.Array{column}, from, kept)
+	}
+	return out, len(kept)
+}

@@ -1,0 +1,252 @@
+package materialize
+
+import (
+	"context"
+	"errors"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/asof-store/asof/definitions"
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/offline"
+	"github.com/asof-store/asof/online"
+	"github.com/asof-store/asof/pointintime"
+)
+
+// publishKeys is the number of keys that are answered and written at a time.
+const publishKeys = 1 << 18
+
+// Published tells what a publication did.
+type Published struct {
+	Keys    int64 // keys written or deleted
+	Rebuilt bool  // everything was written anew
+}
+
+// change is what has to be written online to bring it from the state it is in to a snapshot.
+type change struct {
+	rebuild bool
+	// forward are event times that have come into sight; a key with a row there has a newer value there.
+	forward feature.Range
+	// rewritten are event times whose history has been replaced since: what was published of them may be gone.
+	rewritten []feature.Range
+}
+
+// Publish brings the online values of view to what the offline history says as of its watermark: the value that
+// training would see for (key, watermark). It writes the keys whose value can have changed since the last publication, all
+// of them if that is not known. It does nothing when online is up to date, and the view's history must exist.
+//
+// A crash leaves the old state record, or the old values under a rebuild; the next call publishes the difference again, which
+// changes nothing where it had been written already.
+func (e *Engine) Publish(ctx context.Context, view *feature.View) (done Published, err error) {
+	snapshot, err := e.Offline.Snapshot(ctx, view.Name)
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	if snapshot.Progress().Hash != view.Hash {
+		return done, feature.Errorf(feature.ErrInvalid, "view %s: its definition has changed since it was materialized: run asof materialize %s", view.Name, view.Name)
+	}
+	state, known, err := e.Online.State(view.Name)
+	if err != nil {
+		return done, err
+	}
+	next := online.State{Hash: view.Hash, Watermark: snapshot.Progress().Watermark, Snapshot: snapshot.ID()}
+	next.Horizon = view.Horizon(next.Watermark)
+	if known && !state.Unfinished && state.Hash == next.Hash && state.Snapshot == next.Snapshot && state.Horizon == next.Horizon {
+		return done, nil
+	}
+	what := change{rebuild: true}
+	var before *offline.Snapshot
+	// After a publication that died, nobody knows which values are newer than the state says: all are written anew.
+	if known && !state.Unfinished && state.Hash == next.Hash {
+		if what, before, err = e.changeSince(ctx, view.Name, state, next); err != nil {
+			return done, err
+		}
+		if before != nil {
+			defer func() { err = errors.Join(err, before.Close()) }()
+		}
+	}
+	return e.publish(ctx, view, what, before, snapshot, next)
+}
+
+// Sync publishes every view whose online values are behind its history, as after a crash, or after another process has
+// materialized. Views without history, or whose definition has changed since, wait for their next run.
+func (e *Engine) Sync(ctx context.Context, views []*definitions.View) (map[string]Published, error) {
+	done := map[string]Published{}
+	for _, view := range views {
+		if !view.Online {
+			continue
+		}
+		progress, err := e.progress(ctx, view.Name)
+		if err != nil {
+			return done, err
+		}
+		if progress == nil || progress.Hash != view.Hash {
+			continue
+		}
+		if done[view.Name], err = e.Publish(ctx, view.View); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// changeSince compares the published state with the next one. The snapshot that was published is returned when its rows are
+// needed to find keys that have lost theirs.
+func (e *Engine) changeSince(ctx context.Context, view string, state, next online.State) (change, *offline.Snapshot, error) {
+	commits, err := e.Offline.Since(ctx, view, state.Snapshot)
+	if errors.Is(err, feature.ErrNotFound) {
+		return change{rebuild: true}, nil, nil
+	}
+	if err != nil {
+		return change{}, nil, err
+	}
+	c := change{forward: feature.Range{From: state.Horizon + 1, To: next.Horizon}}
+	if next.Horizon < state.Horizon { // a longer delay: what had come into sight is out of it again
+		c.rewritten = append(c.rewritten, feature.Range{From: next.Horizon + 1, To: state.Horizon})
+	}
+	for _, commit := range commits {
+		if commit.Rebuild {
+			return change{rebuild: true}, nil, nil
+		}
+		seen := feature.Range{From: commit.Range.From, To: min(commit.Range.To, state.Horizon)}
+		if !seen.Empty() {
+			c.rewritten = append(c.rewritten, seen)
+		}
+	}
+	if len(c.rewritten) == 0 {
+		return c, nil, nil
+	}
+	before, err := e.Offline.SnapshotAt(ctx, view, state.Snapshot)
+	return c, before, err
+}
+
+// publish writes the change and then the next state.
+func (e *Engine) publish(ctx context.Context, view *feature.View, what change, before, snapshot *offline.Snapshot, next online.State) (done Published, err error) {
+	runs, err := runsOf(ctx, snapshot)
+	if err != nil {
+		return done, err
+	}
+	all := feature.Range{From: feature.MinTime, To: next.Horizon}
+	ranges, searched, answering := []feature.Range{all}, runs, runs
+	if !what.rebuild {
+		ranges = append([]feature.Range{what.forward}, what.rewritten...)
+		if len(what.rewritten) == 0 {
+			// The newest visible row of a key with a row in the forward range lies in that range.
+			answering = overlapping(runs, what.forward)
+		}
+		if before != nil {
+			old, err := runsOf(ctx, before)
+			if err != nil {
+				return done, err
+			}
+			searched = append(old, runs...)
+		}
+	}
+	p, err := e.Online.Begin(view, what.rebuild)
+	if err != nil {
+		return done, err
+	}
+	w := publication{p: p, view: rawView(view), runs: answering, next: next, newest: !what.rebuild && len(what.rewritten) == 0}
+	w.options = pointintime.Options{Workers: e.Workers}
+	done.Rebuilt = what.rebuild
+	err = pointintime.Keys(ctx, view, searched, ranges, publishKeys, func(keys []arrow.Array, rows int) error {
+		done.Keys += int64(rows)
+		return w.write(ctx, keys, rows)
+	})
+	if err != nil {
+		p.Abort()
+		return done, err
+	}
+	return done, p.Commit(next)
+}
+
+// rawView is view as it is stored online: ttl and defaults act when a value is read.
+func rawView(view *feature.View) *feature.View {
+	raw := *view
+	raw.TTL = 0
+	raw.Features = append([]feature.Feature(nil), view.Features...)
+	for i := range raw.Features {
+		raw.Features[i].Default = nil
+	}
+	return &raw
+}
+
+func runsOf(ctx context.Context, s *offline.Snapshot) ([]pointintime.Run, error) {
+	stored, err := s.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	runs := make([]pointintime.Run, len(stored))
+	for i, r := range stored {
+		runs[i] = r
+	}
+	return runs, nil
+}
+
+func overlapping(runs []pointintime.Run, r feature.Range) []pointintime.Run {
+	var kept []pointintime.Run
+	for _, run := range runs {
+		if r.Overlaps(run.Events()) {
+			kept = append(kept, run)
+		}
+	}
+	return kept
+}
+
+// publication writes the values of keys.
+type publication struct {
+	p       *online.Publish
+	view    *feature.View
+	runs    []pointintime.Run
+	options pointintime.Options
+	next    online.State
+	newest  bool // every value is newer than what is there, so newest-wins may decide
+}
+
+func (w *publication) write(ctx context.Context, keys []arrow.Array, rows int) error {
+	features := make([]int, len(w.view.Features))
+	for i := range features {
+		features[i] = i
+	}
+	times := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
+	times.Reserve(rows)
+	for range rows {
+		times.UnsafeAppend(arrow.Timestamp(w.next.Watermark))
+	}
+	answer, err := pointintime.Join(ctx, pointintime.Question{View: w.view, Features: features, Keys: keys, Times: times.NewTimestampArray()}, w.runs, w.options)
+	if err != nil {
+		return err
+	}
+	columns := make([]arrow.Array, len(answer.Columns))
+	for i, c := range answer.Columns {
+		columns[i] = c.Values
+	}
+	var key feature.Key
+	for i := range rows {
+		key = key[:0]
+		for _, part := range keys {
+			key, _ = feature.AppendKeyPart(key, part, i)
+		}
+		if err := w.writeKey(key, answer, columns, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *publication) writeKey(key feature.Key, a *pointintime.Answer, columns []arrow.Array, i int) error {
+	if !a.Found[i] {
+		return w.p.Delete(key)
+	}
+	row := online.Row{Event: a.EventTimes[i], AsOf: w.next.Watermark, Values: columns, Index: i}
+	if a.CreatedTimes != nil {
+		row.Created = a.CreatedTimes[i]
+	}
+	if w.newest {
+		return w.p.Put(key, row)
+	}
+	return w.p.Replace(key, row)
+}

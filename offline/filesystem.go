@@ -1,0 +1,109 @@
+package offline
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	icebergio "github.com/apache/iceberg-go/io"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// tmpSuffix marks files that are never part of a table.
+const tmpSuffix = ".tmp"
+
+// filesystem is the local one for iceberg-go, except that a file that it writes is listed in the run's journal before it
+// exists and is synced when it is closed.
+type filesystem struct {
+	icebergio.LocalFS
+	run *run // nil where nothing may be written
+}
+
+// Open opens a file for reading.
+func (f filesystem) Open(name string) (icebergio.File, error) { return f.LocalFS.Open(localPath(name)) }
+
+// ReadFile returns a file's content.
+func (f filesystem) ReadFile(name string) ([]byte, error) { return f.LocalFS.ReadFile(localPath(name)) }
+
+// Create creates a manifest or a manifest list. After a crash it lies about, unknown to the table, until the next run removes it.
+func (f filesystem) Create(name string) (icebergio.FileWriter, error) {
+	if f.run == nil {
+		return nil, feature.Errorf(feature.ErrInternal, "writing %s without a run", name)
+	}
+	kind := stepManifest
+	if strings.HasPrefix(filepath.Base(name), "snap-") {
+		kind = stepManifestList
+	}
+	return f.run.create(kind, localPath(name))
+}
+
+// WriteFile writes a whole file.
+func (f filesystem) WriteFile(name string, content []byte) error {
+	w, err := f.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(content)
+	return errors.Join(err, w.Close())
+}
+
+// durableFile is synced when it is closed; closing it again does nothing, as iceberg-go does on some paths.
+type durableFile struct {
+	*os.File
+	kind string
+	step func(name string, done bool) error
+	shut bool
+}
+
+// Close syncs and closes the file.
+func (f *durableFile) Close() error {
+	if f.shut {
+		return nil
+	}
+	f.shut = true
+	if err := errors.Join(f.Sync(), f.File.Close()); err != nil {
+		return err
+	}
+	return f.step(f.kind, true)
+}
+
+// abandon closes the file as it is; the caller has met an error already.
+func (f *durableFile) abandon() {
+	if !f.shut {
+		f.shut = true
+		_ = f.File.Close() // its content does not matter any more
+	}
+}
+
+// localPath returns the path of a file in a table. Other engines write file: URIs of several shapes.
+func localPath(uri string) string {
+	if rest, ok := strings.CutPrefix(uri, "file:"); ok {
+		return "/" + strings.TrimLeft(rest, "/")
+	}
+	return uri
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDir makes the directory path and what is missing above it, and makes their names durable.
+func makeDir(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}

@@ -1,0 +1,144 @@
+//go:build unix
+
+package offline
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// lockFile is what a writer of a view's table locks, in the table's directory. While a run is going on it holds the run's
+// journal:
+//
+//	pid 4711
+//	run <prefix of the run's data files>
+//	file data/<prefix>-00001.parquet
+//	file metadata/....avro
+//
+// Each file of a run is listed, durably, before it is created. Who gets the lock and finds a journal knows that its run
+// has died: what the journal lists is removed, unless the run's commit is in the table. The kernel frees a dead
+// process's lock. The file itself stays for ever: removing it would let two writers lock two different files.
+const lockFile = "asof.lock"
+
+// journal is a held lock.
+type journal struct {
+	dir  string // the table's
+	file *os.File
+}
+
+// acquire locks the table in dir, and returns what the journal of a dead run lists.
+func acquire(view, dir string) (*journal, string, []string, error) {
+	file, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking its table: %w", view, err)
+	}
+	if err := lock(file); err != nil {
+		defer file.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s is being written by process %s: wait for it, or stop it", view, holder(file))
+		}
+		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking %s: %w", view, file.Name(), err)
+	}
+	j := &journal{dir: dir, file: file}
+	prefix, files, err := j.read()
+	if err != nil {
+		return nil, "", nil, errors.Join(feature.Errorf(feature.ErrUnavailable, "view %s: reading %s: %w", view, file.Name(), err), file.Close())
+	}
+	return j, prefix, files, nil
+}
+
+func lock(f *os.File) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+// holder returns the process id that the lock's holder has written, if it has got so far.
+func holder(f *os.File) string {
+	var pid int
+	if _, err := fmt.Fscanf(io.NewSectionReader(f, 0, 64), "pid %d\n", &pid); err != nil {
+		return "(unknown)"
+	}
+	return fmt.Sprint(pid)
+}
+
+// read returns the run that the journal tells of. A last line without its end was being written when the process died, and
+// its file had not been created yet.
+func (j *journal) read() (prefix string, files []string, err error) {
+	content, err := io.ReadAll(io.NewSectionReader(j.file, 0, 1<<30))
+	if err != nil {
+		return "", nil, err
+	}
+	content = content[:bytes.LastIndexByte(content, '\n')+1]
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	for lines.Scan() {
+		if name, ok := strings.CutPrefix(lines.Text(), "run "); ok {
+			prefix = name
+		}
+		if name, ok := strings.CutPrefix(lines.Text(), "file "); ok && filepath.IsLocal(name) {
+			files = append(files, name)
+		}
+	}
+	return prefix, files, lines.Err()
+}
+
+// begin starts the journal of a run.
+func (j *journal) begin(prefix string) error {
+	if err := j.file.Truncate(0); err != nil {
+		return err
+	}
+	return j.append(fmt.Sprintf("pid %d\nrun %s\n", os.Getpid(), prefix))
+}
+
+// note lists a file, which lies in the table's directory, before it is created.
+func (j *journal) note(path string) error {
+	name, err := filepath.Rel(j.dir, path)
+	if err != nil {
+		return err
+	}
+	return j.append("file " + name + "\n")
+}
+
+func (j *journal) append(s string) error {
+	end, err := j.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if _, err := j.file.WriteAt([]byte(s), end); err != nil {
+		return err
+	}
+	return j.file.Sync()
+}
+
+// forget removes the listed files, those that end in tmpSuffix alone when the run's commit is in the table, and then
+// the journal. A crash between leaves a journal of files that are gone, which the next one forgets again.
+func (j *journal) forget(files []string, committed bool) error {
+	for _, name := range files {
+		if committed && !strings.HasSuffix(name, tmpSuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := j.file.Truncate(0); err != nil {
+		return err
+	}
+	return j.file.Sync()
+}
+
+// release frees the lock.
+func (j *journal) release() error { return j.file.Close() }

@@ -1,0 +1,217 @@
+package offline
+
+import (
+	"bufio"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/parquetio"
+)
+
+// groupBytesMax bounds the rows that are held for a row group, for tables with very many or very wide columns.
+const groupBytesMax = 64 << 20
+
+// output writes rows into as many data files as they need. A file ends between two keys where that is possible, so that
+// files are apart in key and a reader that wants few keys opens few files.
+type output struct {
+	run     *run
+	columns []column
+	order   []string // the sort order's columns
+	spec    iceberg.PartitionSpec
+	orderID *int // Iceberg sort order id of the files; nil when rows are not sorted
+
+	pending []arrow.RecordBatch // the rows of the row group to come
+	rows    int
+	bytes   int64
+	cut     int // the last of the pending rows whose key begins there; 0: none but perhaps the first
+
+	file    *durableFile
+	buffer  *bufio.Writer
+	parquet *parquetio.Writer
+	group   int64 // bytes of the file's last row group
+
+	done  []iceberg.DataFile
+	total int64 // rows in done files and pending
+}
+
+// write adds rows; newKey tells which of them have another key than the row before.
+func (o *output) write(batch arrow.RecordBatch, newKey []bool) error {
+	rowBytes := rowBytesOf(batch)
+	for from := 0; from < int(batch.NumRows()); {
+		n := min(int(batch.NumRows())-from, o.run.store.opts.RowGroupRows-o.rows, max(1, int((groupBytesMax-o.bytes)/rowBytes)))
+		for i := n - 1; i >= 0; i-- {
+			if newKey[from+i] {
+				o.cut = o.rows + i
+				break
+			}
+		}
+		o.pending = append(o.pending, batch.NewSlice(int64(from), int64(from+n)))
+		o.rows, o.bytes, o.total = o.rows+n, o.bytes+int64(n)*rowBytes, o.total+int64(n)
+		from += n
+		if o.rows == o.run.store.opts.RowGroupRows || o.bytes+rowBytes > groupBytesMax {
+			if err := o.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rowBytesOf estimates the bytes of a row.
+func rowBytesOf(batch arrow.RecordBatch) int64 {
+	bytes := int64(0)
+	for _, c := range batch.Columns() {
+		if list, ok := c.(*array.List); ok {
+			from, _ := list.ValueOffsets(0)
+			_, to := list.ValueOffsets(list.Len() - 1)
+			bytes += valuesBytes(array.NewSlice(list.ListValues(), from, to))
+		}
+		bytes += valuesBytes(c)
+	}
+	return 1 + bytes/batch.NumRows()
+}
+
+func valuesBytes(a arrow.Array) int64 {
+	switch a := a.(type) {
+	case *array.String:
+		return int64(len(a.ValueBytes())) + 4*int64(a.Len())
+	case *array.Binary:
+		return int64(len(a.ValueBytes())) + 4*int64(a.Len())
+	}
+	return 8 * int64(a.Len())
+}
+
+// flush writes a row group. When the file would grow too long by it, the row group and the file end where the last key
+// begins; a key that alone fills a file's size twice is cut anywhere.
+func (o *output) flush() error {
+	if o.rows == 0 {
+		return nil
+	}
+	limit, size := o.run.store.opts.FileBytes, int64(0)
+	if o.parquet != nil {
+		size = o.parquet.Size()
+	}
+	if size > 0 && size+o.group > limit && o.cut > 0 {
+		rest := o.split(o.cut)
+		if err := o.writeGroup(); err != nil {
+			return err
+		}
+		if err := o.closeFile(); err != nil {
+			return err
+		}
+		for _, b := range rest {
+			o.rows += int(b.NumRows())
+			o.bytes += b.NumRows() * rowBytesOf(b)
+		}
+		o.pending = rest
+		return nil
+	}
+	if err := o.writeGroup(); err != nil {
+		return err
+	}
+	if o.parquet.Size() >= 2*limit {
+		return o.closeFile()
+	}
+	return nil
+}
+
+// split leaves the first n rows pending and returns the others.
+func (o *output) split(n int) (rest []arrow.RecordBatch) {
+	var head []arrow.RecordBatch
+	for _, b := range o.pending {
+		rows := int(b.NumRows())
+		switch {
+		case n >= rows:
+			head = append(head, b)
+		case n <= 0:
+			rest = append(rest, b)
+		default:
+			head = append(head, b.NewSlice(0, int64(n)))
+			rest = append(rest, b.NewSlice(int64(n), int64(rows)))
+		}
+		n -= rows
+	}
+	o.pending = head
+	return rest
+}
+
+// writeGroup writes the pending rows as a row group of the current file, which it opens if there is none.
+func (o *output) writeGroup() error {
+	if o.file == nil {
+		if err := o.openFile(); err != nil {
+			return err
+		}
+	}
+	before := o.parquet.Size()
+	for _, b := range o.pending {
+		if err := o.parquet.Write(b); err != nil {
+			return err
+		}
+	}
+	if err := o.parquet.Flush(); err != nil {
+		return err
+	}
+	o.group = o.parquet.Size() - before
+	clear(o.pending)
+	o.pending, o.rows, o.bytes, o.cut = o.pending[:0], 0, 0, 0
+	return nil
+}
+
+func (o *output) openFile() error {
+	f, err := o.run.nextDataFile()
+	if err != nil {
+		return err
+	}
+	opts := o.run.store.opts
+	o.file, o.buffer = f, bufio.NewWriterSize(f, 1<<20)
+	parquetOpts := parquetio.WriterOptions{RowGroupRows: opts.RowGroupRows, PageRows: opts.PageRows}
+	if o.orderID != nil {
+		parquetOpts.KeyValues = map[string]string{sortedBy: sortedByASOF}
+	}
+	o.parquet = parquetio.NewWriter(o.buffer, parquetColumns(o.columns, o.order), parquetOpts)
+	return nil
+}
+
+// closeFile ends the current file and makes it durable. A crash before the commit leaves the file to the next run's
+// clearing up.
+func (o *output) closeFile() error {
+	if o.file == nil {
+		return nil
+	}
+	stats, err := o.parquet.Close()
+	if err == nil {
+		err = o.buffer.Flush()
+	}
+	path := o.file.Name()
+	if err == nil {
+		err = o.file.Close()
+	}
+	if err != nil {
+		o.file.abandon()
+		return feature.Errorf(feature.KindOf(err), "view %s: writing %s: %w", o.run.view, path, err)
+	}
+	o.file, o.parquet, o.group = nil, nil, 0
+	df, err := dataFileOf(path, stats, o.columns, o.spec, o.orderID)
+	o.done = append(o.done, df)
+	return err
+}
+
+// close writes what is pending; the files are then in done.
+func (o *output) close() error {
+	for o.rows > 0 { // a flush can leave rows for another file
+		if err := o.flush(); err != nil {
+			return err
+		}
+	}
+	return o.closeFile()
+}
+
+// abandon closes an open file after an error.
+func (o *output) abandon() {
+	if o.file != nil {
+		o.file.abandon()
+	}
+}

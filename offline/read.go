@@ -1,0 +1,293 @@
+package offline
+
+import (
+	"context"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/interleave"
+	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/internal/parquetio"
+)
+
+// Span is a half-open interval of a run's rows, [From, To).
+type Span = parquetio.Span
+
+// Page is a piece of a run that is decoded as a whole.
+type Page struct {
+	From, To int
+	// Min and Max bound the first key part of the page's rows, encoded as a feature.Key of that part alone; nil where
+	// they are not known.
+	Min, Max feature.Key
+}
+
+// Run is a row group of a snapshot: rows sorted by key, event time and created time (NULL first), whatever the order in
+// the file. Its methods may be used by several goroutines.
+type Run struct {
+	snapshot *Snapshot
+	file     *dataFile
+	group    int
+	rows     int
+	events   feature.Range
+	min, max feature.Key // bounds of the first key part
+	pages    []Page
+	sorted   bool // as it lies in the file
+
+	mu      sync.Mutex
+	checked bool    // whether sorted and order hold, for a file that is not ours
+	order   []int32 // the file's rows in sorted order; nil when they lie so
+}
+
+// Runs returns the runs of the snapshot: files in the order of [Snapshot.Files], row groups in the order of the file. It reads the files'
+// footers and page indexes.
+func (s *Snapshot) Runs(ctx context.Context) ([]*Run, error) {
+	var runs []*Run
+	for i := range s.files {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		of, err := s.runsOf(&s.files[i])
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, of...)
+	}
+	return runs, nil
+}
+
+func (s *Snapshot) runsOf(f *dataFile) ([]*Run, error) {
+	h, err := s.handles.acquire(f)
+	if err != nil {
+		return nil, err
+	}
+	defer s.handles.release(h)
+	value, _ := h.file.KeyValue(sortedBy)
+	trusted := f.Sorted && value == sortedByASOF
+	var runs []*Run
+	for g, group := range h.file.RowGroups() {
+		if group.Rows == 0 {
+			continue
+		}
+		r := &Run{snapshot: s, file: f, group: g, rows: group.Rows, events: f.Events, sorted: trusted, checked: trusted}
+		event, _ := find(s.columns, feature.EventTimeColumn)
+		if path, ok := h.path(event); ok {
+			if low, high, ok := h.file.Bounds(g, path); ok {
+				r.events = eventBounds(low, high, r.events)
+			}
+		}
+		if len(s.keys) > 0 {
+			r.boundKeys(h)
+		}
+		runs = append(runs, r)
+	}
+	return runs, nil
+}
+
+func eventBounds(low, high any, otherwise feature.Range) feature.Range {
+	from, ok1 := low.(feature.Time)
+	to, ok2 := high.(feature.Time)
+	if !ok1 || !ok2 {
+		return otherwise
+	}
+	return feature.Range{From: from, To: to}
+}
+
+// boundKeys takes over what the file says of the first key part.
+func (r *Run) boundKeys(h *handle) {
+	first, _ := find(r.snapshot.columns, r.snapshot.keys[0].Name)
+	path, ok := h.path(first)
+	if !ok {
+		return
+	}
+	if low, high, ok := h.file.Bounds(r.group, path); ok {
+		r.min, r.max = keyOf(low, first.Type.Kind), keyOf(high, first.Type.Kind)
+	}
+	if !r.sorted {
+		return // its pages are not those of the sorted rows
+	}
+	for _, p := range h.file.Pages(r.group, path) {
+		r.pages = append(r.pages, Page{From: p.FirstRow, To: p.FirstRow + p.Rows, Min: keyOf(p.Min, first.Type.Kind), Max: keyOf(p.Max, first.Type.Kind)})
+	}
+}
+
+// keyOf encodes a bound of a key part; nil where its type is another than the column's, in a file of another engine.
+func keyOf(v any, k feature.Kind) feature.Key {
+	switch v := v.(type) {
+	case bool:
+		if k == feature.Bool {
+			return feature.AppendKeyBool(nil, v)
+		}
+	case int32:
+		return intKey(int64(v), k)
+	case int64:
+		return intKey(v, k)
+	case feature.Time:
+		if k == feature.Timestamp {
+			return feature.AppendKeyInt64(nil, int64(v))
+		}
+	case string:
+		if k == feature.String || k == feature.Bytes {
+			return feature.AppendKeyString(nil, v)
+		}
+	case []byte:
+		if v != nil && (k == feature.String || k == feature.Bytes) {
+			return feature.AppendKeyString(nil, v)
+		}
+	}
+	return nil
+}
+
+func intKey(v int64, k feature.Kind) feature.Key {
+	switch {
+	case k == feature.Int64:
+		return feature.AppendKeyInt64(nil, v)
+	case k == feature.Int32 && v == int64(int32(v)):
+		return feature.AppendKeyInt32(nil, int32(v))
+	}
+	return nil
+}
+
+// Rows returns the number of rows, at least one.
+func (r *Run) Rows() int { return r.rows }
+
+// Events returns bounds of the event times.
+func (r *Run) Events() feature.Range { return r.events }
+
+// FirstKeyBounds returns bounds of the first key part, encoded as a feature.Key of that part alone; ok is false where they are
+// not known.
+func (r *Run) FirstKeyBounds() (min, max feature.Key, ok bool) {
+	return r.min, r.max, r.min != nil && r.max != nil
+}
+
+// Pages returns the pages of the first key column, which cover the run; nil when they are not known. Other columns' pages
+// begin at the same rows, except very wide ones.
+func (r *Run) Pages() []Page { return r.pages }
+
+// Read returns the named columns of the rows in spans, which are ascending and disjoint; nil spans are all rows. A column
+// that was added to the table after the run was written is NULL.
+func (r *Run) Read(ctx context.Context, columns []string, spans []Span) ([]arrow.Array, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	h, err := r.snapshot.handles.acquire(r.file)
+	if err != nil {
+		return nil, err
+	}
+	defer r.snapshot.handles.release(h)
+	order, err := r.sortedOrder(h)
+	if err != nil {
+		return nil, err
+	}
+	arrays := make([]arrow.Array, len(columns))
+	for i, name := range columns {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		c, ok := find(r.snapshot.columns, name)
+		if !ok {
+			return nil, feature.Errorf(feature.ErrInternal, "view %s: its stored history has no column %s", r.snapshot.view, name)
+		}
+		if order == nil {
+			arrays[i], err = r.read(h, c, spans)
+		} else if arrays[i], err = r.read(h, c, nil); err == nil {
+			rows := pick(order, spans)
+			arrays[i] = interleave.Rows(arrays[i:i+1], make([]int32, len(rows)), rows)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return arrays, nil
+}
+
+// read decodes a column as it lies in the file.
+func (r *Run) read(h *handle, c column, spans []Span) (arrow.Array, error) {
+	path, ok := h.path(c)
+	if !ok {
+		if c.required {
+			return nil, feature.Errorf(feature.ErrCorrupt, "view %s: the data file %s has no column %s (field id %d)", r.snapshot.view, r.file.Path, c.Name, c.id)
+		}
+		return array.MakeArrayOfNull(memory.DefaultAllocator, c.Type.Arrow(), rowsIn(spans, r.rows)), nil
+	}
+	a, err := h.file.Read(r.group, path, c.Type, spans)
+	if err != nil {
+		return nil, feature.Errorf(feature.KindOf(err), "view %s: %w", r.snapshot.view, err)
+	}
+	if c.required && a.NullN() > 0 {
+		return nil, feature.Errorf(feature.ErrCorrupt, "view %s: the data file %s has a NULL in the column %s", r.snapshot.view, r.file.Path, c.Name)
+	}
+	return a, nil
+}
+
+func rowsIn(spans []Span, all int) int {
+	if spans == nil {
+		return all
+	}
+	n := 0
+	for _, s := range spans {
+		n += s.To - s.From
+	}
+	return n
+}
+
+func pick(order []int32, spans []Span) []int32 {
+	if spans == nil {
+		return order
+	}
+	rows := make([]int32, 0, rowsIn(spans, 0))
+	for _, s := range spans {
+		rows = append(rows, order[s.From:s.To]...)
+	}
+	return rows
+}
+
+// sortedOrder returns the sorted order of a run that does not lie in it, and nil of one that does. A file of another engine
+// is looked at when it is first read.
+func (r *Run) sortedOrder(h *handle) ([]int32, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.checked {
+		return r.order, nil
+	}
+	var by []arrow.Array
+	for _, name := range r.snapshot.order {
+		c, _ := find(r.snapshot.columns, name)
+		a, err := r.read(h, c, nil)
+		if err != nil {
+			return nil, err
+		}
+		by = append(by, a)
+	}
+	n := len(r.snapshot.keys)
+	if bad, _ := (&order{keys: n}).next(by, nil); bad >= 0 {
+		r.order = sortRows(by[:n], by[n:], r.snapshot.keys, r.rows)
+	}
+	r.checked = true
+	return r.order, nil
+}
+
+// sortRows returns the rows in the order of keys, then times; equal ones stay as they are.
+func sortRows(keys, times []arrow.Array, fields []feature.Field, n int) []int32 {
+	rows := make([]uint32, n)
+	for i := range rows {
+		rows[i] = uint32(i)
+	}
+	var by [][]int64
+	for _, t := range times {
+		by = append(by, timesNullFirst(t))
+	}
+	if keysort.UsesInts(fields) {
+		rows = keysort.Rows(rows, keysort.IntKeys(keys, n), by...)
+	} else {
+		rows = keysort.Rows(rows, keysort.TextKeys(keys, n), by...)
+	}
+	order := make([]int32, n)
+	for i, r := range rows {
+		order[i] = int32(r)
+	}
+	return order
+}

@@ -1,0 +1,128 @@
+package online
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// wideView is a view of 50 float64 features by int64 key, and one column of random values for each.
+func wideView(rows int) (*feature.View, []arrow.Array) {
+	v := &feature.View{Name: "wide", Online: true, Hash: "h", Keys: []feature.Field{{Name: "id", Type: feature.Scalar(feature.Int64)}}}
+	random := rand.New(rand.NewPCG(1, 2))
+	var columns []arrow.Array
+	for i := range 50 {
+		v.Features = append(v.Features, feature.Feature{Field: feature.Field{Name: fmt.Sprintf("f%02d", i), Type: feature.Scalar(feature.Float64)}})
+		b := array.NewFloat64Builder(memory.DefaultAllocator)
+		for range rows {
+			b.Append(random.Float64())
+		}
+		columns = append(columns, b.NewArray())
+	}
+	return v, columns
+}
+
+func putAll(b *testing.B, s *Store, v *feature.View, columns []arrow.Array, rebuild bool, keys int) {
+	b.Helper()
+	p, err := s.Begin(v, rebuild)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var k feature.Key
+	for id := range keys {
+		k = feature.AppendKeyInt64(k[:0], int64(id))
+		if err := p.Put(k, Row{Event: 1, Created: feature.MinTime, AsOf: 1, Values: columns, Index: id % columns[0].Len()}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := p.Commit(State{}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkGet looks 100 random keys of 1,000,000 up, 50 float64 features each:
+//
+//	go test ./online -run='^$' -bench=Get -benchmem
+func BenchmarkGet(b *testing.B) {
+	const stored, asked = 1_000_000, 100
+	s := openTemp(b, b.TempDir(), Options{})
+	v, columns := wideView(1000)
+	putAll(b, s, v, columns, true, stored)
+	features := make([]int, len(v.Features))
+	for i := range features {
+		features[i] = i
+	}
+	keys := make([]feature.Key, asked)
+	random := rand.New(rand.NewPCG(3, 4))
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range keys {
+			keys[i] = feature.AppendKeyInt64(keys[i][:0], random.Int64N(stored))
+		}
+		if _, err := s.Get(context.Background(), v, features, keys, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPut publishes 200,000 rows of 50 float64 features, as a rebuild and as newest-wins over what is there:
+//
+//	go test ./online -run='^$' -bench=Put -benchtime=3x
+func BenchmarkPut(b *testing.B) {
+	const rows = 200_000
+	v, columns := wideView(1000)
+	for _, rebuild := range []bool{true, false} {
+		b.Run(map[bool]string{true: "rebuild", false: "newest"}[rebuild], func(b *testing.B) {
+			s := openTemp(b, b.TempDir(), Options{})
+			putAll(b, s, v, columns, true, rows)
+			b.ReportAllocs()
+			n := int64(1)
+			for b.Loop() {
+				n++
+				p, err := s.Begin(v, rebuild)
+				if err != nil {
+					b.Fatal(err)
+				}
+				var k feature.Key
+				for id := range rows {
+					k = feature.AppendKeyInt64(k[:0], int64(id))
+					if err := p.Put(k, Row{Event: feature.Time(n), AsOf: feature.Time(n), Values: columns, Index: id % 1000}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := p.Commit(State{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
+
+// BenchmarkValidate checks a value of 50 float64, checksum included:
+//
+//	go test ./online -run='^$' -bench=Validate
+func BenchmarkValidate(b *testing.B) {
+	v, columns := wideView(1)
+	fields := make([]feature.Field, len(v.Features))
+	for i := range fields {
+		fields[i] = v.Features[i].Field
+	}
+	l, k := newLayout(1, fields), append(valuePrefix(1), key(1)...)
+	value, err := l.encode(nil, k, stamp{}, columns, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := l.validate(k, value); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

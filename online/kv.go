@@ -1,0 +1,33 @@
+package online
+
+// KV is an ordered key-value store of bytes. Keys order by bytes.Compare. Its errors are of the kinds of package feature. All
+// methods may be called from several goroutines at once; Close comes last, and once.
+type KV interface {
+	// View calls read with one consistent snapshot of the store and returns its error. The snapshot ends with the call.
+	View(read func(Reader) error) error
+	// Write applies ops, no two of which have the same key. When it returns nil all of them are durable. When it
+	// fails, and after a crash, any part of them may be, but each op as a whole or not at all.
+	// It keeps none of ops' memory.
+	Write(ops []Op) error
+	// DropPrefix removes every key that starts with prefix, durably. Like Write it may be done in part
+	// when it fails. Readers and writers of other keys go on meanwhile.
+	DropPrefix(prefix []byte) error
+	// Close frees the store for another process.
+	Close() error
+}
+
+// Reader reads one snapshot of a [KV].
+type Reader interface {
+	// Get appends the value of key to dst and returns the result; found is false, and dst unchanged, when there is none.
+	Get(dst, key []byte) (_ []byte, found bool, err error)
+	// Iterate calls yield, in order, with each key that starts with prefix and is at or after start (nil: from the first).
+	// The slices are only valid during the call. It stops when yield returns false.
+	Iterate(prefix, start []byte, yield func(key, value []byte) (more bool, err error)) error
+}
+
+// Op sets Key to Value, or deletes Key.
+type Op struct {
+	Key    []byte
+	Value  []byte
+	Delete bool
+}

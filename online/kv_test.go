@@ -1,0 +1,118 @@
+package online
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestKV(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		kept := map[string]*memoryKV{}
+		testKV(t, func(path string) (KV, error) {
+			if kept[path] == nil {
+				kept[path] = newMemoryKV()
+			}
+			return kept[path], nil
+		})
+	})
+	t.Run("badger", func(t *testing.T) {
+		testKV(t, func(path string) (KV, error) { return openBadger(path, false, quiet()) })
+	})
+}
+
+// testKV is what every KV has to pass. open opens the store at path, which keeps its content between two calls.
+func testKV(t *testing.T, open func(path string) (KV, error)) {
+	path := t.TempDir()
+	kv, err := open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(prefix, start string, want ...string) {
+		t.Helper()
+		if got := contents(t, kv, prefix, start); !cmp.Equal(got, want) {
+			t.Fatalf("prefix %q from %q: %v, want %v", prefix, start, got, want)
+		}
+	}
+	ops := []Op{{Key: []byte("b2"), Value: []byte("two")}, {Key: []byte("a"), Value: []byte{}}, {Key: []byte("b1"), Value: []byte("one")}, {Key: []byte("c\xff"), Value: []byte("c")}}
+	must(kv.Write(ops))
+	copy(ops[0].Value, "TWO") // the store keeps none of our memory
+	check("", "", "a=", "b1=one", "b2=two", "c\xff=c")
+	check("b", "", "b1=one", "b2=two")
+	check("b", "b10", "b2=two")
+	check("", "b2", "b2=two", "c\xff=c")
+	check("d", "")
+	must(kv.Write([]Op{{Key: []byte("b1"), Delete: true}, {Key: []byte("b2"), Value: []byte("2")}, {Key: []byte("none"), Delete: true}}))
+	check("b", "", "b2=2")
+
+	must(kv.View(func(r Reader) error {
+		got, found, err := r.Get([]byte("head:"), []byte("b2"))
+		if string(got) != "head:2" || !found || err != nil {
+			t.Errorf("Get b2: %q %v %v", got, found, err)
+		}
+		// A snapshot does not move.
+		must(kv.Write([]Op{{Key: []byte("b2"), Value: []byte("3")}, {Key: []byte("b3"), Value: []byte("new")}}))
+		got, _, err = r.Get(nil, []byte("b2"))
+		_, foundNew, errNew := r.Get(nil, []byte("b3"))
+		if string(got) != "2" || err != nil || foundNew || errNew != nil {
+			t.Errorf("in the snapshot: %q %v, %v %v", got, err, foundNew, errNew)
+		}
+		return nil
+	}))
+	stop := errors.New("stop")
+	if err := kv.View(func(r Reader) error {
+		return r.Iterate(nil, nil, func(_, _ []byte) (bool, error) { return true, stop })
+	}); !errors.Is(err, stop) {
+		t.Errorf("error of yield: %v", err)
+	}
+
+	many := make([]Op, 3*dropKeysPerWrite/2)
+	for i := range many {
+		many[i] = Op{Key: fmt.Appendf(nil, "m%06d", i), Value: []byte("x")}
+	}
+	must(kv.Write(many))
+	must(kv.DropPrefix([]byte("m")))
+	check("", "", "a=", "b2=3", "b3=new", "c\xff=c")
+	must(kv.DropPrefix([]byte("c\xff")))
+	must(kv.Close())
+	kv, err = open(path)
+	must(err)
+	check("", "", "a=", "b2=3", "b3=new")
+	must(kv.Close())
+}
+
+// contents returns the keys and values from start under prefix, one of which tests that iteration can stop.
+func contents(t *testing.T, kv KV, prefix, start string) []string {
+	t.Helper()
+	var all []string
+	err := kv.View(func(r Reader) error {
+		first := ""
+		err := r.Iterate([]byte(prefix), []byte(start), func(key, value []byte) (bool, error) {
+			first = string(key) + "=" + string(value)
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+		err = r.Iterate([]byte(prefix), []byte(start), func(key, value []byte) (bool, error) {
+			all = append(all, string(key)+"="+string(value))
+			return true, nil
+		})
+		if len(all) > 0 && all[0] != first {
+			t.Errorf("first is %q, then %q", first, all[0])
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}

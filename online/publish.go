@@ -1,0 +1,303 @@
+package online
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// What a publication holds in memory before it writes. Larger batches gain nothing: Badger cuts them into transactions of 2.4 MB.
+const (
+	pendingBytesMax = 2 << 20
+	pendingRowsMax  = 1 << 15
+)
+
+// Row is the value of a key: row Index of Values, which has one column for each of the view's features.
+type Row struct {
+	Event   feature.Time
+	Created feature.Time // feature.MinTime where NULL; not looked at for a view without created time
+	AsOf    feature.Time // the as-of time for which the row is the answer
+	Values  []arrow.Array
+	Index   int
+}
+
+// Publish writes the values of one view. It belongs to one goroutine and ends with Commit or Abort.
+type Publish struct {
+	store   *Store
+	view    *feature.View
+	layout  *layout
+	viewID  uint32
+	rebuild bool
+	old     State // what it builds on, or replaces
+	known   bool  // old is there
+	marked  bool
+	ended   bool
+	err     error // the first failure; nothing is written after it
+
+	ops     []Op
+	pending map[string]int // index into ops by key
+	arena   []byte         // holds the keys and values of ops
+	last    []byte         // the greatest key that a rebuild has put
+	scratch []byte
+}
+
+// Begin starts a publication of view. One that rebuilds writes everything anew, out of sight until Commit; the first one of a
+// view always does. One in place changes the values that are there.
+//
+// It fails with ErrConflict when the view is being published already, and with ErrInvalid when the view's definition is another than
+// the published one and rebuild is false.
+func (s *Store) Begin(view *feature.View, rebuild bool) (_ *Publish, err error) {
+	if !view.Online {
+		return nil, notOnline(view.Name)
+	}
+	if err := s.claim(view.Name); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.release(view.Name)
+		}
+	}()
+	p := &Publish{store: s, view: view, pending: map[string]int{}}
+	if p.old, p.known, err = s.State(view.Name); err != nil {
+		return nil, err
+	}
+	if rebuild || !p.known {
+		return p, p.stage()
+	}
+	if p.old.Hash != view.Hash {
+		return nil, feature.Errorf(feature.ErrInvalid, "view %s has changed since it was published: it has to be rebuilt", view.Name)
+	}
+	p.viewID, p.marked = p.old.ViewID, p.old.Unfinished
+	err = s.kv.View(func(r Reader) error {
+		p.layout, err = s.layout(r, p.old.SchemaID)
+		return err
+	})
+	if err == nil && !p.layout.has(view) {
+		err = feature.Errorf(feature.ErrInvalid, "view %s has other features than its published values: it has to be rebuilt", view.Name)
+	}
+	return p, err
+}
+
+// stage gives a rebuild ids of its own and writes its schema.
+func (p *Publish) stage() error {
+	s := p.store
+	s.mu.Lock()
+	s.lastView++
+	s.lastSchema++
+	viewID, schema := s.lastView, s.lastSchema
+	s.mu.Unlock()
+	if viewID > maxViewID {
+		return feature.Errorf(feature.ErrUnavailable, "online store: all view ids are used up: move the directory away and run asof materialize")
+	}
+	fields := make([]feature.Field, len(p.view.Features))
+	for i := range fields {
+		fields[i] = p.view.Features[i].Field
+	}
+	record, err := encodeSchema(schema, fields)
+	if err != nil {
+		return err
+	}
+	p.rebuild, p.viewID, p.layout = true, viewID, newLayout(schema, fields)
+	return s.do("schema", func() error { return s.kv.Write([]Op{{Key: schemaKey(schema), Value: record}}) })
+}
+
+// Put writes row unless a newer one is there. Newer is the greater event time, then the greater created time, NULL being the
+// least, then the greater as-of time; of two that are equal in all three the later Put stays. The store keeps
+// neither key nor row.
+func (p *Publish) Put(key feature.Key, row Row) error {
+	return p.write(key, row, false)
+}
+
+// Replace writes row whatever is there: the history itself has been rewritten.
+func (p *Publish) Replace(key feature.Key, row Row) error {
+	return p.write(key, row, true)
+}
+
+// Delete removes the row of key, if there is one.
+func (p *Publish) Delete(key feature.Key) error {
+	return p.guard(func() error {
+		stored, err := p.storedKey(key)
+		if err != nil {
+			return err
+		}
+		return p.add(Op{Key: stored, Delete: true})
+	})
+}
+
+// Commit makes the publication count: when it returns nil, the values and then state are durable. ViewID, SchemaID, Hash and
+// Unfinished of state are filled in. The publication has ended even if Commit fails; then either nothing counts, or what
+// failed came after the state and the next Open does it again.
+func (p *Publish) Commit(state State) error {
+	if p.ended {
+		return feature.Errorf(feature.ErrInternal, "publication of view %s has ended", p.view.Name)
+	}
+	if err := p.guard(p.flush); err != nil {
+		p.Abort()
+		return err
+	}
+	defer p.end()
+	state.ViewID, state.SchemaID, state.Hash, state.Unfinished = p.viewID, p.layout.schema, p.view.Hash, false
+	// From here on nothing that was staged may be removed: a write that fails may have happened.
+	if err := p.writeState("state", state); err != nil {
+		return err
+	}
+	if !p.rebuild || !p.known {
+		return nil
+	}
+	return p.store.do("clean", func() error { return p.store.dropValues(p.old) })
+}
+
+// Abort gives the publication up. A rebuild leaves nothing behind; what one in place has written stays, and the view's state says so
+// (State.Unfinished). Abort after the end does nothing.
+func (p *Publish) Abort() {
+	if p.ended {
+		return
+	}
+	defer p.end()
+	if !p.rebuild {
+		return
+	}
+	if err := p.store.dropValues(State{ViewID: p.viewID, SchemaID: p.layout.schema}); err != nil && p.store.options.Logger != nil {
+		p.store.options.Logger.Warn("values of an aborted rebuild stay until the online store is next opened", "view", p.view.Name, "error", err)
+	}
+}
+
+func (p *Publish) end() {
+	p.ended = true
+	p.ops, p.pending, p.arena = nil, nil, nil
+	p.store.release(p.view.Name)
+}
+
+// guard runs f unless the publication has ended or failed, and keeps f's failure.
+func (p *Publish) guard(f func() error) error {
+	if p.ended {
+		return feature.Errorf(feature.ErrInternal, "publication of view %s has ended", p.view.Name)
+	}
+	if p.err == nil {
+		p.err = f()
+	}
+	return p.err
+}
+
+func (p *Publish) write(key feature.Key, row Row, replace bool) error {
+	return p.guard(func() error {
+		from := len(p.arena)
+		stored, err := p.storedKey(key)
+		if err != nil {
+			return err
+		}
+		at := stamp{event: row.Event, created: feature.MinTime, asOf: row.AsOf}
+		if p.view.HasCreatedTime {
+			at.created = row.Created
+		}
+		var other []byte
+		if !replace {
+			if other, err = p.current(stored); err != nil {
+				return err
+			}
+			if other != nil && at.older(stampOf(other)) {
+				p.arena = p.arena[:from]
+				return nil
+			}
+		}
+		valueFrom := len(p.arena)
+		if p.arena, err = p.layout.encode(p.arena, stored, at, row.Values, row.Index); err != nil {
+			return feature.Errorf(feature.KindOf(err), "view %s, key %x: %w", p.view.Name, []byte(key), err)
+		}
+		value := p.arena[valueFrom:len(p.arena):len(p.arena)]
+		if bytes.Equal(value, other) {
+			p.arena = p.arena[:from] // a replay
+			return nil
+		}
+		return p.add(Op{Key: stored, Value: value})
+	})
+}
+
+// storedKey returns the store's key for key, in the arena.
+func (p *Publish) storedKey(key feature.Key) ([]byte, error) {
+	if len(key) > maxKeyBytes {
+		return nil, feature.Errorf(feature.ErrInvalid, "view %s: a key of %d bytes is too long for the online store, which holds up to %d: "+
+			"filter such rows out (where:), or set online: false", p.view.Name, len(key), maxKeyBytes)
+	}
+	if len(key) == 0 && len(p.view.Keys) > 0 {
+		return nil, feature.Errorf(feature.ErrInternal, "view %s: a NULL key cannot be published", p.view.Name)
+	}
+	from := len(p.arena)
+	p.arena = append(append(p.arena, valuePrefix(p.viewID)...), key...)
+	return p.arena[from:len(p.arena):len(p.arena)], nil
+}
+
+// current returns the value that the stored key has now, nil if none. It is valid until the next call.
+func (p *Publish) current(stored []byte) ([]byte, error) {
+	if i, ok := p.pending[string(stored)]; ok {
+		return p.ops[i].Value, nil
+	}
+	if p.rebuild && bytes.Compare(stored, p.last) > 0 {
+		return nil, nil // a rebuild begins empty, and mostly goes up through the keys
+	}
+	found := false
+	err := p.store.kv.View(func(r Reader) (err error) {
+		p.scratch, found, err = r.Get(p.scratch[:0], stored)
+		return err
+	})
+	if err != nil || !found {
+		return nil, err
+	}
+	return p.scratch, p.layout.validate(stored, p.scratch)
+}
+
+// add queues op and writes the queue when it is full.
+func (p *Publish) add(op Op) error {
+	if i, ok := p.pending[string(op.Key)]; ok {
+		p.ops[i] = op
+	} else {
+		p.pending[string(op.Key)] = len(p.ops)
+		p.ops = append(p.ops, op)
+	}
+	if p.rebuild && bytes.Compare(op.Key, p.last) > 0 {
+		p.last = append(p.last[:0], op.Key...)
+	}
+	if len(p.arena) < pendingBytesMax && len(p.ops) < pendingRowsMax {
+		return nil
+	}
+	return p.flush()
+}
+
+// flush writes the queue. A crash in it leaves a part of the queue written, out of sight or under a state that says so.
+func (p *Publish) flush() error {
+	if len(p.ops) == 0 {
+		return nil
+	}
+	if !p.rebuild && !p.marked {
+		unfinished := p.old
+		unfinished.Unfinished = true
+		if err := p.writeState("mark", unfinished); err != nil {
+			return err
+		}
+		p.marked = true
+	}
+	slices.SortFunc(p.ops, func(a, b Op) int { return bytes.Compare(a.Key, b.Key) })
+	if err := p.store.do("values", func() error { return p.store.kv.Write(p.ops) }); err != nil {
+		return err
+	}
+	clear(p.pending)
+	clear(p.ops)
+	p.ops, p.arena = p.ops[:0], p.arena[:0]
+	return nil
+}
+
+func (p *Publish) writeState(step string, state State) error {
+	record, err := encodeState(p.view.Name, state)
+	if err != nil {
+		return err
+	}
+	return p.store.do(step, func() error { return p.store.kv.Write([]Op{{Key: stateKey(p.view.Name), Value: record}}) })
+}
+
+func notOnline(view string) error {
+	return feature.Errorf(feature.ErrInvalid, "view %s is not served online: it says online: false", view)
+}

@@ -1,0 +1,54 @@
+package pointintime
+
+import (
+	"slices"
+	"time"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/keysort"
+)
+
+// servedTimes returns, for each of the rows, the schedule's last tick at or before its time; feature.MinTime where there
+// was none. The result is indexed by row; times of other rows stay 0.
+func servedTimes(schedule feature.Schedule, rows []uint32, times []int64) []int64 {
+	served := make([]int64, len(times))
+	var last, next feature.Time // the tick found and the one after it
+	for i, r := range keysort.ByTime(slices.Clone(rows), times) {
+		q := feature.Time(times[r])
+		if i == 0 || q >= next {
+			last, next = lastTick(schedule, q)
+		}
+		served[r] = int64(last)
+	}
+	return served
+}
+
+// lastTick returns the last tick at or before q and the first after it. Cron schedules only step forward, so it steps from
+// ever farther back until it passes a tick that is not after q.
+func lastTick(schedule feature.Schedule, q feature.Time) (last, next feature.Time) {
+	const farthest = 8 * 366 * 24 * time.Hour // a schedule for 29 February ticks at least this often
+	for back := time.Minute; ; back *= 4 {
+		start := q.Add(-min(back, farthest)).Std()
+		tick := schedule.Next(start)
+		if tick.IsZero() || feature.TimeOf(tick) > q {
+			if back < farthest {
+				continue
+			}
+			next = feature.MaxTime
+			if !tick.IsZero() {
+				next = feature.TimeOf(tick)
+			}
+			return feature.MinTime, next
+		}
+		for {
+			following := schedule.Next(tick)
+			if following.IsZero() {
+				return feature.TimeOf(tick), feature.MaxTime
+			}
+			if feature.TimeOf(following) > q {
+				return feature.TimeOf(tick), feature.TimeOf(following)
+			}
+			tick = following
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package pointintime
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/offline"
+)
+
+// Run is a piece of history whose rows are sorted by (key, event time, created time), NULL created times first.
+// *offline.Run is one. Its methods may be called from several goroutines.
+type Run interface {
+	// Rows is the number of rows.
+	Rows() int
+	// Events bounds the event times.
+	Events() feature.Range
+	// Pages gives row ranges with bounds on the first key part, covering all rows in order; nil when unknown.
+	Pages() []offline.Page
+	// Read returns the named columns of the rows in spans; nil spans are all rows.
+	Read(ctx context.Context, columns []string, spans []offline.Span) ([]arrow.Array, error)
+}
+
+// Options change what the join sees and how it works. The zero value is a plain join on all processors.
+type Options struct {
+	AsKnown  bool // rows not yet known at the as-of time are not visible (views with created times)
+	AsServed bool // the as-of time is moved back to the view's last schedule tick
+	Workers  int  // goroutines; default: the number of processors
+}
+
+// Question asks for some features of one view, for many keys at a time each.
+type Question struct {
+	View     *feature.View
+	Features []int         // indices into View.Features
+	Keys     []arrow.Array // one for each of View.Keys, of its type
+	Times    *array.Timestamp
+}
+
+// Answer answers a [Question]; its columns have a value for each row of the question.
+type Answer struct {
+	Columns []Column
+	// Found tells which rows have a visible row, and Expired which of those is too old. EventTimes and CreatedTimes hold that
+	// row's times; CreatedTimes is nil for a view without them and feature.MinTime where NULL. Known tells whether it was
+	// known at the as-of time; nil for a view without created times.
+	Found        []bool
+	Expired      []bool
+	Known        []bool
+	EventTimes   []feature.Time
+	CreatedTimes []feature.Time
+}
+
+// Column holds one feature's values with the view's default in place of NULL, and a status for each.
+type Column struct {
+	Values   arrow.Array
+	Statuses []feature.Status
+}
+
+// Join answers q from runs, which are in source order. Errors are those of reading the runs, and ErrInvalid for an
+// as-served question to a view without a schedule. Time is linear in the question's rows and the history of the key
+// ranges that they touch.
+func Join(ctx context.Context, q Question, runs []Run, o Options) (*Answer, error) {
+	if keysort.UsesInts(q.View.Keys) {
+		return join(ctx, q, runs, o, keysort.IntKeys)
+	}
+	return join(ctx, q, runs, o, keysort.TextKeys)
+}
+
+// joiner is one Join at work.
+type joiner[K keysort.Ordered] struct {
+	q       Question
+	o       Options
+	runs    []Run
+	keysOf  func([]arrow.Array, int) []K
+	sp      spine[K]
+	m       matches
+	columns []string // keys, event time, created time: what the walk reads
+	out     *output
+}
+
+func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, keysOf func([]arrow.Array, int) []K) (*Answer, error) {
+	j := &joiner[K]{q: q, o: o, runs: runs, keysOf: keysOf}
+	if err := j.prepare(); err != nil {
+		return nil, err
+	}
+	workers := o.Workers
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	const shardRowsMin = 1 << 16 // below this, a shard's fixed cost (locating pages) shows
+	shards := max(1, min(workers*2, len(j.sp.rows)/shardRowsMin))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for s := range shards {
+		from, to := s*len(j.sp.rows)/shards, (s+1)*len(j.sp.rows)/shards
+		group.Go(func() error { return j.shard(ctx, j.sp.slice(from, to), j.m.slice(from, to)) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return j.out.answer(q)
+}
+
+// prepare sorts the question's rows and makes room for the answer.
+func (j *joiner[K]) prepare() error {
+	n := j.q.Times.Len()
+	times := keysort.Timestamps(j.q.Times)
+	keys := j.keysOf(j.q.Keys, n)
+	rows := make([]uint32, 0, n)
+	for i := range n {
+		if !j.q.Times.IsNull(i) && !anyNull(j.q.Keys, i) {
+			rows = append(rows, uint32(i))
+		}
+	}
+	asOf := times
+	if j.o.AsServed {
+		if j.q.View.Schedule == nil {
+			return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
+		}
+		asOf = servedTimes(j.q.View.Schedule, rows, times)
+	}
+	rows = keysort.Rows(rows, keys, asOf)
+	sp := spine[K]{keys: make([]K, len(rows)), asOf: make([]int64, len(rows)), horizon: make([]int64, len(rows)), rows: rows}
+	for s, r := range rows {
+		sp.keys[s] = keys[r]
+		sp.asOf[s] = asOf[r]
+		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(asOf[r])))
+	}
+	j.sp = sp
+	j.m = newMatches(len(rows), j.q.View.HasCreatedTime)
+	for _, k := range j.q.View.Keys {
+		j.columns = append(j.columns, k.Name)
+	}
+	j.columns = append(j.columns, feature.EventTimeColumn)
+	if j.q.View.HasCreatedTime {
+		j.columns = append(j.columns, feature.CreatedTimeColumn)
+	}
+	j.out = newOutput(j.q, n)
+	return nil
+}
+
+func anyNull(columns []arrow.Array, i int) bool {
+	for _, c := range columns {
+		if c.IsNull(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// shard answers a stretch of the sorted spine: first which row of which run, then the values.
+func (j *joiner[K]) shard(ctx context.Context, sp spine[K], m matches) error {
+	if len(sp.keys) == 0 {
+		return nil
+	}
+	latest := int64(feature.MinTime)
+	for _, h := range sp.horizon {
+		latest = max(latest, h)
+	}
+	spans := make([][]offline.Span, len(j.runs))
+	for r, run := range j.runs {
+		if int64(run.Events().From) > latest {
+			continue
+		}
+		if spans[r] = j.spans(run, sp); len(spans[r]) == 0 {
+			continue
+		}
+		h, err := j.read(ctx, run, spans[r])
+		if err != nil {
+			return err
+		}
+		walk(sp, h, int32(r), j.o.AsKnown && h.created != nil, m)
+	}
+	return j.gather(ctx, sp, m, spans)
+}
+
+// spans returns the rows of run that lie in pages which can hold one of sp's keys.
+func (j *joiner[K]) spans(run Run, sp spine[K]) []offline.Span {
+	pages := run.Pages()
+	if len(pages) == 0 {
+		pages = []offline.Page{{From: 0, To: run.Rows()}}
+	}
+	var spans []offline.Span
+	s := 0
+	for _, p := range pages {
+		low, high := keysort.BoundOf[K](p.Min, j.q.View.Keys), keysort.BoundOf[K](p.Max, j.q.View.Keys)
+		if low.Known {
+			if s < len(sp.keys) && sp.keys[s] < low.Value {
+				s = gallop(sp.keys, s, low.Value)
+			}
+			if s == len(sp.keys) {
+				break
+			}
+		}
+		if high.Above(sp.keys[s], len(j.q.View.Keys)) {
+			continue
+		}
+		if n := len(spans); n > 0 && spans[n-1].To == p.From {
+			spans[n-1].To = p.To
+		} else {
+			spans = append(spans, offline.Span{From: p.From, To: p.To})
+		}
+	}
+	return spans
+}
+
+// read returns the rows of spans for the walk.
+func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (history[K], error) {
+	columns, err := run.Read(ctx, j.columns, spans)
+	if err != nil {
+		return history[K]{}, err
+	}
+	keys := columns[:len(j.q.View.Keys)]
+	events, ok := columns[len(keys)].(*array.Timestamp)
+	if !ok || events.NullN() > 0 {
+		return history[K]{}, feature.Errorf(feature.ErrCorrupt, "view %s: stored history has event times that are NULL or no timestamps", j.q.View.Name)
+	}
+	h := history[K]{keys: j.keysOf(keys, events.Len()), events: keysort.Timestamps(events)}
+	if len(h.keys) != len(h.events) {
+		return history[K]{}, fmt.Errorf("view %s: %d keys beside %d event times", j.q.View.Name, len(h.keys), len(h.events))
+	}
+	if !j.q.View.HasCreatedTime {
+		return h, nil
+	}
+	created, ok := columns[len(keys)+1].(*array.Timestamp)
+	if !ok {
+		return history[K]{}, feature.Errorf(feature.ErrCorrupt, "view %s: stored created times are no timestamps", j.q.View.Name)
+	}
+	h.created = keysort.Timestamps(created)
+	if created.NullN() > 0 {
+		h.created = append([]int64(nil), h.created...)
+		for i := range h.created {
+			if created.IsNull(i) {
+				h.created[i] = unknownCreated
+			}
+		}
+	}
+	return h, nil
+}
+
+// gather fills the answer's rows of a shard: the features of each run's matches are read once and scattered to where the
+// spine has them.
+func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span) error {
+	byRun := make([][]int32, len(j.runs)) // sorted positions
+	for s, run := range m.run {
+		if run < 0 {
+			continue
+		}
+		if j.out.found(int(sp.rows[s]), m, s, feature.Time(sp.asOf[s])) {
+			byRun[run] = append(byRun[run], int32(s))
+		}
+	}
+	for r, hits := range byRun {
+		if len(hits) == 0 {
+			continue
+		}
+		to, from := make([]uint32, len(hits)), make([]int32, len(hits))
+		for i, s := range hits {
+			to[i], from[i] = sp.rows[s], m.row[s]
+		}
+		for c, name := range j.out.names {
+			values, err := j.runs[r].Read(ctx, []string{name}, spans[r])
+			if err != nil {
+				return err
+			}
+			j.out.columns[c].scatter(values[0], from, to)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+package pointintime
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"pgregory.net/rapid"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/interleave"
+	"github.com/asof-store/asof/offline"
+)
+
+// testRow is a row of history, in plain values. A nil feature is NULL.
+type testRow struct {
+	key      []any
+	encoded  feature.Key
+	event    feature.Time
+	created  feature.Time // feature.MinTime: NULL
+	features []any
+}
+
+// memoryRun is a Run over rows in memory, with pages of pageRows rows.
+type memoryRun struct {
+	columns  map[string]arrow.Array
+	pages    []offline.Page
+	rows     int
+	events   feature.Range
+	pageless bool
+}
+
+func newMemoryRun(view *feature.View, rows []testRow, pageRows int) *memoryRun {
+	rows = slices.Clone(rows)
+	slices.SortStableFunc(rows, func(a, b testRow) int {
+		return cmp.Or(bytes.Compare(a.encoded, b.encoded), cmp.Compare(a.event, b.event), cmp.Compare(a.created, b.created))
+	})
+	run := &memoryRun{columns: map[string]arrow.Array{}, rows: len(rows), events: feature.Range{From: feature.MaxTime, To: feature.MinTime}, pageless: pageRows == 0}
+	values := map[string][]any{}
+	for _, r := range rows {
+		for i, k := range view.Keys {
+			values[k.Name] = append(values[k.Name], r.key[i])
+		}
+		values[feature.EventTimeColumn] = append(values[feature.EventTimeColumn], r.event)
+		var created any
+		if r.created != feature.MinTime {
+			created = r.created
+		}
+		values[feature.CreatedTimeColumn] = append(values[feature.CreatedTimeColumn], created)
+		for i, f := range view.Features {
+			values[f.Name] = append(values[f.Name], r.features[i])
+		}
+		run.events = feature.Range{From: min(run.events.From, r.event), To: max(run.events.To, r.event)}
+	}
+	for _, c := range view.Columns() {
+		run.columns[c.Name] = arrayOf(c.Type, values[c.Name])
+	}
+	for from := 0; pageRows > 0 && from < len(rows); from += pageRows {
+		to := min(from+pageRows, len(rows))
+		page := offline.Page{From: from, To: to}
+		if len(view.Keys) > 0 {
+			first, last := run.columns[view.Keys[0].Name], to-1
+			page.Min, _ = feature.AppendKeyPart(nil, first, from)
+			page.Max, _ = feature.AppendKeyPart(nil, first, last)
+		}
+		run.pages = append(run.pages, page)
+	}
+	return run
+}
+
+func (r *memoryRun) Rows() int             { return r.rows }
+func (r *memoryRun) Events() feature.Range { return r.events }
+func (r *memoryRun) Pages() []offline.Page { return r.pages }
+
+func (r *memoryRun) Read(_ context.Context, columns []string, spans []offline.Span) ([]arrow.Array, error) {
+	var rows []int32
+	for _, s := range spans {
+		for i := s.From; i < s.To; i++ {
+			rows = append(rows, int32(i))
+		}
+	}
+	out := make([]arrow.Array, len(columns))
+	for i, name := range columns {
+		column, ok := r.columns[name]
+		if !ok {
+			return nil, fmt.Errorf("no column %s", name)
+		}
+		out[i] = interleave.Rows([]arrow.Array{column}, make([]int32, len(rows)), rows)
+	}
+	return out, nil
+}
+
+func arrayOf(t feature.Type, values []any) arrow.Array {
+	b := array.NewBuilder(memory.DefaultAllocator, t.Arrow())
+	for _, v := range values {
+		if err := feature.AppendValue(b, v); err != nil {
+			panic(err)
+		}
+	}
+	return b.NewArray()
+}
+
+// naive answers one spine row by looking at all rows: semantics sections 2 and 3, to the letter.
+func naive(view *feature.View, rows []testRow, key feature.Key, q feature.Time, asKnown bool) (best *testRow, status feature.Status) {
+	delay, ttl := feature.Time(view.Delay.Microseconds()), feature.Time(view.TTL.Microseconds())
+	for i := range rows {
+		r := &rows[i]
+		visible := r.event <= q-delay
+		if view.StrictlyBefore {
+			visible = r.event < q-delay
+		}
+		if asKnown && view.HasCreatedTime && (r.created == feature.MinTime || r.created > q) {
+			visible = false
+		}
+		if !visible || !bytes.Equal(r.encoded, key) {
+			continue
+		}
+		if best == nil || r.event > best.event || (r.event == best.event && r.created >= best.created) {
+			best = r
+		}
+	}
+	switch {
+	case best == nil:
+		return nil, feature.NotFound
+	case ttl > 0 && best.event < q-delay-ttl:
+		return best, feature.Expired
+	}
+	return best, feature.Present
+}
+
+// TestJoinAgreesWithNaive joins random spines with random histories in random runs and pages.
+func TestJoinAgreesWithNaive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		view := randomView(t)
+		rows := randomRows(t, view)
+		var runs []Run
+		for from := 0; from < len(rows); {
+			n := rapid.IntRange(1, len(rows)-from).Draw(t, "run rows")
+			runs = append(runs, newMemoryRun(view, rows[from:from+n], rapid.IntRange(0, 5).Draw(t, "page rows")))
+			from += n
+		}
+		options := Options{AsKnown: rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers")}
+		spineKeys, times := randomSpine(t, view)
+		question := Question{View: view, Times: arrayOf(feature.Scalar(feature.Timestamp), times).(*array.Timestamp)}
+		for i, k := range view.Keys {
+			column := make([]any, len(spineKeys))
+			for r := range spineKeys {
+				column[r] = spineKeys[r][i]
+			}
+			question.Keys = append(question.Keys, arrayOf(k.Type, column))
+		}
+		for i := range view.Features {
+			if rapid.IntRange(0, 3).Draw(t, "ask") > 0 {
+				question.Features = append(question.Features, i)
+			}
+		}
+		answer, err := Join(context.Background(), question, runs, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range spineKeys {
+			checkAnswer(t, view, rows, question, answer, i, options.AsKnown)
+		}
+	})
+}
+
+func checkAnswer(t *rapid.T, view *feature.View, rows []testRow, q Question, a *Answer, i int, asKnown bool) {
+	var key feature.Key
+	matchable := q.Times.IsValid(i)
+	for _, k := range q.Keys {
+		var ok bool
+		key, ok = feature.AppendKeyPart(key, k, i)
+		matchable = matchable && ok
+	}
+	var best *testRow
+	status := feature.NotFound
+	if matchable {
+		best, status = naive(view, rows, key, feature.Time(q.Times.Value(i)), asKnown)
+	}
+	if a.Found[i] != (best != nil) {
+		t.Fatalf("row %d: found is %v, want %v", i, a.Found[i], best != nil)
+	}
+	if best != nil && (a.EventTimes[i] != best.event || (view.HasCreatedTime && a.CreatedTimes[i] != best.created)) {
+		t.Fatalf("row %d: got times %v %v, want %v %v", i, a.EventTimes[i], a.CreatedTimes, best.event, best.created)
+	}
+	for c, f := range q.Features {
+		want, wantStatus := view.Features[f].Default, status
+		if status == feature.Present {
+			if best.features[f] == nil {
+				wantStatus = feature.Null
+			} else {
+				want = best.features[f]
+			}
+		}
+		if a.Columns[c].Statuses[i] != wantStatus {
+			t.Fatalf("row %d, feature %s: status %s, want %s", i, view.Features[f].Name, a.Columns[c].Statuses[i], wantStatus)
+		}
+		expected := arrayOf(view.Features[f].Type, []any{want})
+		if got := a.Columns[c].Values; got.IsNull(i) != expected.IsNull(0) || got.ValueStr(i) != expected.ValueStr(0) {
+			t.Fatalf("row %d, feature %s: got %s, want %s", i, view.Features[f].Name, got.ValueStr(i), expected.ValueStr(0))
+		}
+	}
+}
+
+var featureTypes = []feature.Type{feature.Scalar(feature.Bool), feature.Scalar(feature.Int32), feature.Scalar(feature.Int64), feature.Scalar(feature.Float32),
+	feature.Scalar(feature.Float64), feature.Scalar(feature.String), feature.Scalar(feature.Bytes), feature.Scalar(feature.Timestamp),
+	feature.ListOf(feature.Float32), feature.ListOf(feature.String)}
+
+func randomView(t *rapid.T) *feature.View {
+	kinds := rapid.SampledFrom([][]feature.Kind{nil, {feature.Int64}, {feature.Int32}, {feature.Bool}, {feature.String}, {feature.Bytes}, {feature.Timestamp},
+		{feature.String, feature.Int64}, {feature.Int32, feature.String}, {feature.Bytes, feature.Bytes}}).Draw(t, "kinds")
+	v := &feature.View{Name: "v", HasCreatedTime: rapid.Bool().Draw(t, "created"), StrictlyBefore: rapid.Bool().Draw(t, "strict")}
+	v.Delay = time.Duration(rapid.IntRange(0, 3).Draw(t, "delay")) * time.Microsecond
+	v.TTL = time.Duration(rapid.IntRange(0, 10).Draw(t, "ttl")) * time.Microsecond
+	for i, k := range kinds {
+		v.Keys = append(v.Keys, feature.Field{Name: fmt.Sprintf("k%d", i), Type: feature.Scalar(k)})
+	}
+	for i := range rapid.IntRange(1, 4).Draw(t, "features") {
+		f := feature.Feature{Field: feature.Field{Name: fmt.Sprintf("f%d", i), Type: rapid.SampledFrom(featureTypes).Draw(t, "type")}}
+		if rapid.Bool().Draw(t, "default") {
+			f.Default = randomValue(t, f.Type)
+		}
+		v.Features = append(v.Features, f)
+	}
+	return v
+}
+
+func randomRows(t *rapid.T, view *feature.View) []testRow {
+	rows := make([]testRow, rapid.IntRange(0, 60).Draw(t, "rows"))
+	for i := range rows {
+		r := &rows[i]
+		r.key, r.created = randomKey(t, view), feature.MinTime
+		for k, part := range r.key {
+			r.encoded, _ = feature.AppendKeyPart(r.encoded, arrayOf(view.Keys[k].Type, []any{part}), 0)
+		}
+		r.features = make([]any, len(view.Features))
+		r.event = feature.Time(rapid.IntRange(0, 12).Draw(t, "event"))
+		if view.HasCreatedTime && rapid.IntRange(0, 4).Draw(t, "known") > 0 {
+			r.created = feature.Time(rapid.IntRange(0, 20).Draw(t, "created"))
+		}
+		for f := range view.Features {
+			if rapid.IntRange(0, 3).Draw(t, "null") > 0 {
+				r.features[f] = randomValue(t, view.Features[f].Type)
+			}
+		}
+	}
+	return rows
+}
+
+func randomSpine(t *rapid.T, view *feature.View) (keys [][]any, times []any) {
+	for range rapid.IntRange(0, 30).Draw(t, "spine") {
+		key := randomKey(t, view)
+		if len(key) > 0 && rapid.IntRange(0, 9).Draw(t, "null key") == 0 {
+			key[len(key)-1] = nil
+		}
+		var q any
+		if rapid.IntRange(0, 9).Draw(t, "null time") > 0 {
+			q = feature.Time(rapid.IntRange(-2, 20).Draw(t, "q"))
+		}
+		keys, times = append(keys, key), append(times, q)
+	}
+	return keys, times
+}
+
+func randomKey(t *rapid.T, view *feature.View) []any {
+	key := make([]any, len(view.Keys))
+	for i, k := range view.Keys {
+		n := rapid.IntRange(-1, 2).Draw(t, "key")
+		texts := []string{"", "a", "a\x00", "ab"}
+		key[i] = map[feature.Kind]any{feature.Int64: int64(n), feature.Int32: int32(n), feature.Bool: n > 0, feature.Timestamp: feature.Time(n),
+			feature.String: texts[n+1], feature.Bytes: []byte(texts[n+1])}[k.Type.Kind]
+	}
+	return key
+}
+
+func randomValue(t *rapid.T, typ feature.Type) any {
+	n := rapid.IntRange(0, 50).Draw(t, "value")
+	if typ.List {
+		switch typ.Kind {
+		case feature.Float32:
+			return make([]float32, n%4)
+		default:
+			return []string{fmt.Sprint(n), "x"}[:n%3]
+		}
+	}
+	return map[feature.Kind]any{feature.Bool: n%2 == 0, feature.Int32: int32(n), feature.Int64: int64(n), feature.Float32: float32(n) / 4, feature.Float64: float64(n) / 8,
+		feature.String: fmt.Sprint(n), feature.Bytes: []byte(fmt.Sprint(n)), feature.Timestamp: feature.Time(n)}[typ.Kind]
+}

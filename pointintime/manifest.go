@@ -1,0 +1,106 @@
+package pointintime
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/tabular"
+)
+
+// ManifestSuffix is what the name of an export's manifest adds to that of its output.
+const ManifestSuffix = ".manifest.json"
+
+// Manifest says what a training set was made of and what it holds. With the snapshots it names, the same definitions and the same
+// spine, it can be made again.
+type Manifest struct {
+	Service        string                  `json:"service"`
+	DefinitionHash string                  `json:"definition_hash"`
+	Version        string                  `json:"asof_version"`
+	Rows           int64                   `json:"rows"`
+	Spine          SpineFile               `json:"spine"`
+	Options        ManifestOptions         `json:"options"`
+	Snapshots      map[string]SnapshotRead `json:"snapshots"` // by view
+	Features       []FeatureReport         `json:"features"`
+	Leaks          LeakReport              `json:"leak_report"`
+}
+
+// SpineFile names a spine by its bytes.
+type SpineFile struct {
+	File       string `json:"file"`
+	SHA256     string `json:"sha256"`
+	TimeColumn string `json:"time_column"`
+}
+
+// ManifestOptions are the options that decide about values and names.
+type ManifestOptions struct {
+	AsKnown          bool `json:"as_known"`
+	AsServed         bool `json:"as_served"`
+	FullNames        bool `json:"full_names"`
+	WithFeatureTimes bool `json:"with_feature_times"`
+}
+
+// SnapshotRead names the history of a view that was read.
+type SnapshotRead struct {
+	ID        int64  `json:"snapshot_id"`
+	Watermark string `json:"watermark"`
+	ViewHash  string `json:"view_hash"`
+}
+
+func (e *export) manifest(ctx context.Context, spinePath, outPath string) (*Manifest, error) {
+	hash, err := tabular.FileHash(ctx, spinePath)
+	if err != nil {
+		return nil, err
+	}
+	features, err := e.report.finish()
+	if err != nil {
+		return nil, err
+	}
+	m := &Manifest{
+		Service: e.svc.Name, DefinitionHash: e.o.DefinitionHash, Version: e.o.Version, Rows: e.report.rows,
+		Spine:     SpineFile{File: filepath.Base(spinePath), SHA256: hash, TimeColumn: e.o.TimeColumn},
+		Options:   ManifestOptions{e.o.AsKnown, e.o.AsServed, e.o.FullNames, e.o.WithFeatureTimes},
+		Snapshots: map[string]SnapshotRead{}, Features: features, Leaks: e.report.leaks,
+	}
+	for _, ref := range e.svc.Refs {
+		p := e.snapshots[ref.View.Name].Progress()
+		m.Snapshots[ref.View.Name] = SnapshotRead{e.snapshots[ref.View.Name].ID(), p.Watermark.String(), p.Hash}
+	}
+	return m, nil
+}
+
+// write puts the manifest at path, whole or not at all.
+func (m *Manifest) write(path string) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	fail := func(err error) error {
+		return feature.Errorf(feature.ErrUnavailable, "cannot write the manifest %s: %w", path, err)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // it is gone after the rename
+	if _, err := file.Write(append(text, '\n')); err != nil {
+		_ = file.Close()
+		return fail(err)
+	}
+	if err := file.Sync(); err != nil {
+		_ = file.Close()
+		return fail(err)
+	}
+	if err := file.Close(); err != nil {
+		return fail(err)
+	}
+	if err := os.Chmod(file.Name(), 0o644); err != nil {
+		return fail(err)
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return fail(err)
+	}
+	return nil
+}

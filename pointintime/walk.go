@@ -1,0 +1,178 @@
+package pointintime
+
+import (
+	"container/heap"
+
+	"github.com/asof-store/asof/internal/keysort"
+)
+
+// spine is the spine rows of one view in the order (key, as-of time): row i of the spine's chunk is at rows[j] = i.
+// Rows that can match nothing (a NULL key part or time) are left out.
+type spine[K keysort.Ordered] struct {
+	keys    []K
+	asOf    []int64 // the as-of time, after --as-served has moved it
+	horizon []int64 // the greatest visible event time; never falls while asOf rises
+	rows    []uint32
+}
+
+func (s spine[K]) slice(from, to int) spine[K] {
+	return spine[K]{s.keys[from:to], s.asOf[from:to], s.horizon[from:to], s.rows[from:to]}
+}
+
+// history is a piece of a run: rows in the order (key, event time, created time).
+type history[K keysort.Ordered] struct {
+	keys    []K
+	events  []int64
+	created []int64 // unknownCreated where NULL; nil for a view without created times
+}
+
+// unknownCreated stands for a NULL created time: the lowest of all in a tie, and never known.
+const unknownCreated = -1 << 63
+
+// matches is the best answer so far for each row of a spine.
+type matches struct {
+	run     []int32 // -1 where nothing matched
+	row     []int32 // row of the history piece that was walked
+	events  []int64
+	created []int64
+}
+
+func newMatches(rows int, created bool) matches {
+	m := matches{run: make([]int32, rows), row: make([]int32, rows), events: make([]int64, rows)}
+	for i := range m.run {
+		m.run[i] = -1
+	}
+	if created {
+		m.created = make([]int64, rows)
+	}
+	return m
+}
+
+func (m matches) slice(from, to int) matches {
+	s := matches{run: m.run[from:to], row: m.row[from:to], events: m.events[from:to]}
+	if m.created != nil {
+		s.created = m.created[from:to]
+	}
+	return s
+}
+
+// offer makes row r of run the answer of spine row s unless a better one is known: one of a greater event time, or of an
+// equal event time and greater created time. Runs are offered in source order, so of equals the last stays.
+func (m matches) offer(s int, run int32, h []int64, created []int64, r int) {
+	if m.run[s] >= 0 {
+		if h[r] < m.events[s] || (h[r] == m.events[s] && created != nil && created[r] < m.created[s]) {
+			return
+		}
+	}
+	m.run[s], m.row[s], m.events[s] = run, int32(r), h[r]
+	if created != nil {
+		m.created[s] = created[r]
+	}
+}
+
+// walk offers every spine row the latest visible row of its key in h. With asKnown, rows whose created time is after the
+// as-of time or NULL are not visible. Time is linear in both sides, and logarithmic in stretches of
+// keys that the other side lacks.
+func walk[K keysort.Ordered](sp spine[K], h history[K], run int32, asKnown bool, m matches) {
+	s, i := 0, 0
+	for s < len(sp.keys) && i < len(h.keys) {
+		key := sp.keys[s]
+		switch {
+		case h.keys[i] < key:
+			i = gallop(h.keys, i, key)
+		case h.keys[i] > key:
+			s = gallop(sp.keys, s, h.keys[i])
+		default:
+			sEnd, iEnd := blockEnd(sp.keys, s), blockEnd(h.keys, i)
+			if asKnown {
+				walkKnown(sp, s, sEnd, h, i, iEnd, run, m)
+			} else {
+				walkKey(sp, s, sEnd, h, i, iEnd, run, m)
+			}
+			s, i = sEnd, iEnd
+		}
+	}
+}
+
+// walkKey walks the block of one key: spine rows [s, sEnd), history rows [i, iEnd).
+func walkKey[K keysort.Ordered](sp spine[K], s, sEnd int, h history[K], i, iEnd int, run int32, m matches) {
+	first := i
+	for ; s < sEnd; s++ {
+		for i < iEnd && h.events[i] <= sp.horizon[s] {
+			i++
+		}
+		if i > first {
+			m.offer(s, run, h.events, h.created, i-1)
+		}
+	}
+}
+
+// walkKnown is walkKey with rows that are visible only once they are known. Event horizon and as-of time rise together,
+// so a row, once visible, stays so: rows wait in a heap from when their event time is reached until their created time
+// is, and the last one that has left it is the answer.
+func walkKnown[K keysort.Ordered](sp spine[K], s, sEnd int, h history[K], i, iEnd int, run int32, m matches) {
+	waiting := waitingRows{created: h.created}
+	best := -1
+	for ; s < sEnd; s++ {
+		for ; i < iEnd && h.events[i] <= sp.horizon[s]; i++ {
+			switch {
+			case h.created[i] == unknownCreated:
+			case h.created[i] <= sp.asOf[s]:
+				best = max(best, i)
+			default:
+				heap.Push(&waiting, i)
+			}
+		}
+		for len(waiting.rows) > 0 && h.created[waiting.rows[0]] <= sp.asOf[s] {
+			best = max(best, heap.Pop(&waiting).(int))
+		}
+		if best >= 0 {
+			m.offer(s, run, h.events, h.created, best)
+		}
+	}
+}
+
+// waitingRows is a heap of history rows by created time.
+type waitingRows struct {
+	rows    []int
+	created []int64
+}
+
+func (w *waitingRows) Len() int           { return len(w.rows) }
+func (w *waitingRows) Less(a, b int) bool { return w.created[w.rows[a]] < w.created[w.rows[b]] }
+func (w *waitingRows) Swap(a, b int)      { w.rows[a], w.rows[b] = w.rows[b], w.rows[a] }
+func (w *waitingRows) Push(x any)         { w.rows = append(w.rows, x.(int)) }
+func (w *waitingRows) Pop() any {
+	last := w.rows[len(w.rows)-1]
+	w.rows = w.rows[:len(w.rows)-1]
+	return last
+}
+
+// gallop returns the first index from i on whose key is at least key; keys are sorted and keys[i] < key. It takes time
+// logarithmic in the distance.
+func gallop[K keysort.Ordered](keys []K, i int, key K) int {
+	step := 1
+	low := i // keys[low] < key
+	for low+step < len(keys) && keys[low+step] < key {
+		low += step
+		step *= 2
+	}
+	high := min(low+step, len(keys)) // keys[high] >= key, or the end
+	for low+1 < high {
+		if mid := int(uint(low+high) / 2); keys[mid] < key {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	return high
+}
+
+// blockEnd returns the index after the last key that equals keys[i].
+func blockEnd[K keysort.Ordered](keys []K, i int) int {
+	end := i + 1
+	for end < len(keys) && keys[end] == keys[i] {
+		end++
+	}
+	return end
+}

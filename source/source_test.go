@@ -1,0 +1,239 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+)
+
+type visit struct {
+	Time  int64  `parquet:"t,timestamp(microsecond)"`
+	User  *int64 `parquet:"user"`
+	Value int32  `parquet:"value"`
+}
+
+func visits(user int64, minutes ...int) (out []visit) {
+	for i, m := range minutes {
+		out = append(out, visit{at(m), &user, int32(i)})
+	}
+	return out
+}
+
+func TestFiles(t *testing.T) {
+	root := t.TempDir()
+	for _, file := range []string{"b/2.parquet", "b/1.parquet", "a/x/3.parquet", "a/_temporary/4.parquet", "a/.hidden.parquet", "a/notes.txt", "_raw/5.parquet"} {
+		write(t, root, file, visits(1, 1))
+	}
+	if err := os.Mkdir(filepath.Join(root, "folder.parquet"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for glob, want := range map[string]string{
+		"**/*.parquet":                               "a/x/3.parquet b/1.parquet b/2.parquet",
+		"b/*.parquet":                                "b/1.parquet b/2.parquet",
+		"b/2.parquet":                                "b/2.parquet",
+		"_raw/*.parquet":                             "_raw/5.parquet",
+		"{b,_raw}/*.parquet":                         "b/1.parquet b/2.parquet",
+		"{b/*.parquet,*/1.parquet}":                  "b/1.parquet b/2.parquet",
+		filepath.Join(root, "b/[1]*"):                filepath.ToSlash(filepath.Join(root, "b/1.parquet")),
+		"../" + filepath.Base(root) + "/b/1.parquet": "../" + filepath.Base(root) + "/b/1.parquet",
+	} {
+		files, err := Files(context.Background(), Spec{Root: root, Glob: glob})
+		var got []string
+		for _, f := range files {
+			got = append(got, f.Path)
+			if f.Size == 0 || f.ModTime.IsZero() {
+				t.Errorf("%s: no size or time: %+v", f.Path, f)
+			}
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: %v %v, want %s", glob, got, err, want)
+		}
+	}
+	_, err := Files(context.Background(), Spec{Name: "visits", Root: root, Glob: "c/*.parquet"})
+	wantError(t, err, feature.ErrNotFound, "source visits: no file matches c/*.parquet in "+root)
+	_, err = Files(context.Background(), Spec{Name: "visits", Root: root, Glob: "[a"})
+	wantError(t, err, feature.ErrInvalid, "is no glob")
+}
+
+func wantError(t *testing.T, err, kind error, fragments ...string) {
+	t.Helper()
+	if err == nil || feature.KindOf(err) != kind {
+		t.Fatalf("error %v of kind %v, want kind %v", err, feature.KindOf(err), kind)
+	}
+	for _, f := range fragments {
+		if !strings.Contains(err.Error(), f) {
+			t.Fatalf("error %q does not tell %q", err, f)
+		}
+	}
+}
+
+func TestReadRange(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "2.parquet", visits(2, 30, 10, 20))
+	write(t, root, "1.parquet", append(append(visits(1, 1, 2, 3), visits(1, 40, 41)...), visits(1, 5)...), parquet.MaxRowsPerRowGroup(3))
+	write(t, root, "3.parquet", visits(3))
+	spec := Spec{Name: "visits", Root: root, Glob: "*.parquet", EventTime: "t"}
+	request := Request{Range: feature.Range{From: feature.Time(at(2)), To: feature.Time(at(30))}, Columns: []feature.Field{field("value", feature.Float64), field("user", feature.Int64)}}
+	want := []string{
+		"1.parquet 1970-01-01T00:02:00Z 1 1", "1.parquet 1970-01-01T00:03:00Z 2 1", "1.parquet 1970-01-01T00:05:00Z 0 1",
+		"2.parquet 1970-01-01T00:30:00Z 0 2", "2.parquet 1970-01-01T00:10:00Z 1 2", "2.parquet 1970-01-01T00:20:00Z 2 2",
+	}
+	for _, batchRows := range []int{0, 1, 2} {
+		request.BatchRows = batchRows
+		got, stats, err := rows(spec, request)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Fatal(err, diff)
+		}
+		var bounds []string
+		for _, f := range stats.Files {
+			bounds = append(bounds, fmt.Sprintf("%s %d of %d %d..%d", f.Path, f.RowsRead, f.Rows, f.MinEvent/60e6, f.MaxEvent/60e6))
+		}
+		if diff := cmp.Diff([]string{"1.parquet 3 of 6 1..41", "2.parquet 3 of 3 10..30", "3.parquet 0 of 0 153722867280..-153722867280"}, bounds); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// A row group outside the range is not read: one with damaged pages goes unnoticed there, and only there.
+func TestPrune(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "1.parquet", append(visits(1, 1, 2), visits(1, 100, 200)...), parquet.MaxRowsPerRowGroup(2), parquet.Compression(&parquet.Uncompressed))
+	path := filepath.Join(root, "1.parquet")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[5] ^= 0xff // in the first row group
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	spec := Spec{Name: "visits", Root: root, Glob: "*.parquet", EventTime: "t"}
+	_, _, err = rows(spec, Request{Range: always, Columns: []feature.Field{field("value", feature.Int64), field("user", feature.Int64)}})
+	wantError(t, err, feature.ErrCorrupt, "1.parquet: corrupt Parquet file: row group 0")
+	got, _, err := rows(spec, Request{Range: feature.Range{From: feature.Time(at(50)), To: feature.Time(at(150))}, Columns: []feature.Field{field("value", feature.Int64)}})
+	if err != nil || len(got) != 1 {
+		t.Fatal(got, err)
+	}
+}
+
+func TestDrift(t *testing.T) {
+	type first struct {
+		Time  int64   `parquet:"t,timestamp(millisecond)"`
+		N     int32   `parquet:"n"`
+		X     float32 `parquet:"x"`
+		Mixed string  `parquet:"mixed"`
+	}
+	type second struct {
+		Time  int32    `parquet:"t,date"`
+		N     int64    `parquet:"n"`
+		X     float64  `parquet:"x"`
+		Mixed int64    `parquet:"mixed"`
+		Tags  []string `parquet:"tags,list"`
+		S     struct {
+			Deep string `parquet:"deep"`
+		} `parquet:"s"`
+	}
+	root := t.TempDir()
+	write(t, root, "k=01/1.parquet", []first{{at(1) / 1000, 1, 1.5, "a"}})
+	b := second{Time: 1, N: 1 << 40, X: 2.5, Tags: []string{"x", "y"}}
+	b.S.Deep = "d"
+	write(t, root, "k=2/j=__HIVE_DEFAULT_PARTITION__/2.parquet", []second{b})
+	spec := Spec{Name: "s", Root: root, Glob: "**/*.parquet", EventTime: "t"}
+	schema, err := Inspect(context.Background(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields []string
+	for _, f := range schema.Fields() {
+		fields = append(fields, f.Name+" "+f.Type.String())
+	}
+	if diff := cmp.Diff("t timestamp, n int64, x float64, tags list<string>, s.deep string, j int64, k int64", strings.Join(fields, ", ")); diff != "" {
+		t.Error(diff)
+	}
+	for column, want := range map[string]string{
+		"mixed": "column mixed is string (BYTE_ARRAY STRING) in k=01/1.parquet and int64 (INT64 INT(64)) in k=2/j=__HIVE_DEFAULT_PARTITION__/2.parquet",
+		"tgas":  "there is no column tgas: did you mean tags?",
+		"deep":  "did you mean s.deep?",
+		"s":     "column s is a struct: name one of its fields, such as s.deep",
+		"zzzzz": "the columns are t, n, x",
+	} {
+		wantError(t, schema.Problem(column), feature.ErrInvalid, want)
+	}
+	request := Request{Range: always, Keys: []feature.Field{field("k", feature.Int64)}, Columns: slices.DeleteFunc(schema.Fields(), func(f feature.Field) bool { return f.Name == "t" || f.Name == "k" })}
+	got, _, err := rows(spec, request)
+	want := []string{
+		"k=01/1.parquet 1970-01-01T00:01:00Z 1 1 1.5 (null) (null) (null)",
+		`k=2/j=__HIVE_DEFAULT_PARTITION__/2.parquet 1970-01-02T00:00:00Z 2 1099511627776 2.5 ["x","y"] d (null)`,
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Fatal(err, diff)
+	}
+	_, _, err = rows(spec, Request{Range: always, Columns: []feature.Field{field("mixed", feature.Int64)}})
+	wantError(t, err, feature.ErrInvalid, "1.parquet: column mixed is string (BYTE_ARRAY STRING), which cannot be read as int64: declare it as string")
+	_, _, err = rows(spec, Request{Range: always, Columns: []feature.Field{field("tagz", feature.Int64)}})
+	wantError(t, err, feature.ErrInvalid, "no file has a column tagz: did you mean tags?")
+	_, _, err = rows(spec, Request{Range: always, Columns: []feature.Field{field("k", feature.Bool)}})
+	wantError(t, err, feature.ErrInvalid, "the folder k=01 cannot be read as bool: declare it as int64")
+	_, err = Inspect(context.Background(), Spec{Name: "s", Root: root, Glob: "**/*.parquet", EventTime: "tt"})
+	wantError(t, err, feature.ErrInvalid, "source s: the event time: there is no column tt: did you mean t?")
+	_, err = Inspect(context.Background(), Spec{Name: "s", Root: root, Glob: "**/*.parquet", EventTime: "t", CreatedTime: "n"})
+	wantError(t, err, feature.ErrInvalid, "source s: the created time n is INT64 INT(64) in k=2/", "take a column of timestamps or dates")
+}
+
+func TestBadRows(t *testing.T) {
+	type row struct {
+		Time *int64  `parquet:"t,timestamp(microsecond)"`
+		A    *string `parquet:"a"`
+		B    *int64  `parquet:"b"`
+	}
+	ms, a, b := at(7), "x", int64(9)
+	root := t.TempDir()
+	write(t, root, "1.parquet", []row{{&ms, &a, &b}, {&ms, &a, &b}, {&ms, nil, &b}, {nil, &a, &b}, {&ms, &a, nil}, {&ms, &a, &b}}, parquet.MaxRowsPerRowGroup(1))
+	spec := Spec{Name: "s", Root: root, Glob: "*.parquet", EventTime: "t"}
+	request := Request{Range: always, Keys: []feature.Field{field("a", feature.String), field("b", feature.Int64)}}
+	_, _, err := rows(spec, request)
+	wantError(t, err, feature.ErrInvalid, "1.parquet: row 2: the key a is NULL: mend the file, or set bad_rows: skip")
+	_, _, err = rows(spec, Request{Range: always, Keys: request.Keys[1:]})
+	wantError(t, err, feature.ErrInvalid, "1.parquet: row 3: the event time t is NULL")
+	_, _, err = rows(spec, Request{Range: always, Columns: request.Keys})
+	wantError(t, err, feature.ErrInvalid, "row 3")
+	spec.BadRows = BadRowsSkip
+	got, stats, err := rows(spec, request)
+	if err != nil || len(got) != 3 || stats.Skipped != 3 || stats.Rows != 3 || stats.Files[0].RowsRead != 3 || stats.Files[0].Rows != 6 {
+		t.Fatal(got, stats, err)
+	}
+}
+
+func TestReadStops(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "1.parquet", visits(1, 1, 2, 3))
+	spec := Spec{Name: "s", Root: root, Glob: "*.parquet", EventTime: "t"}
+	mine := errors.New("mine")
+	if _, err := Read(context.Background(), spec, Request{Range: always}, func(Batch) error { return mine }); err != mine {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := Read(ctx, spec, Request{Range: always, BatchRows: 1}, func(Batch) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	_, err = Read(context.Background(), spec, Request{Range: always}, func(Batch) error {
+		write(t, root, "1.parquet", visits(1, 1, 2, 3, 4))
+		return nil
+	})
+	wantError(t, err, feature.ErrUnavailable, "1.parquet changed while it was being read")
+	if err := os.Truncate(filepath.Join(root, "1.parquet"), 100); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = rows(spec, Request{Range: always})
+	wantError(t, err, feature.ErrCorrupt, "source s: "+filepath.Join(root, "1.parquet")+": corrupt Parquet file: it does not end with PAR1: it was truncated")
+}

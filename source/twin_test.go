@@ -1,0 +1,145 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
+)
+
+type twinRow struct {
+	Time  *int64   `parquet:"t,optional,timestamp(microsecond)"`
+	Made  *int64   `parquet:"made,optional,timestamp(nanosecond)"`
+	Key   *string  `parquet:"key,optional,dict"`
+	Value *float32 `parquet:"value,optional,snappy"`
+}
+
+// Read gives what a plain loop over the rows gives, whatever the files' layout and the batches' size.
+func TestReadEqualsLoop(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		root, err := os.MkdirTemp("", "asof-source")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(root)
+		nulls := rapid.SampledFrom([]int{0, 1, 5}).Draw(t, "nulls of 20")
+		value := func(label string, span int64) *int64 {
+			v := rapid.Int64Range(0, span).Draw(t, label)
+			if rapid.IntRange(0, 19).Draw(t, "null") < nulls {
+				return nil
+			}
+			return &v
+		}
+		files := make([][]twinRow, rapid.IntRange(1, 3).Draw(t, "files"))
+		for i := range files {
+			base := rapid.Int64Range(0, 100).Draw(t, "base")
+			for range rapid.IntRange(0, 60).Draw(t, "rows") {
+				var r twinRow
+				if r.Time = value("time", 30); r.Time != nil {
+					*r.Time += base
+				}
+				r.Made = value("made", 5000)
+				if k := value("key", 3); k != nil {
+					s := fmt.Sprint("key ", *k)
+					r.Key = &s
+				}
+				if v := value("value", 10); v != nil {
+					f := float32(*v)
+					r.Value = &f
+				}
+				files[i] = append(files[i], r)
+			}
+			path := filepath.Join(root, fmt.Sprint(i, ".parquet"))
+			if err := parquet.WriteFile(path, files[i], parquet.MaxRowsPerRowGroup(int64(rapid.IntRange(1, 50).Draw(t, "group"))), parquet.PageBufferSize(rapid.SampledFrom([]int{8, 100, 10000}).Draw(t, "page"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		from := rapid.Int64Range(-5, 140).Draw(t, "from")
+		span := feature.Range{From: feature.Time(from), To: feature.Time(from + rapid.Int64Range(0, 100).Draw(t, "span"))}
+		spec := Spec{Name: "s", Root: root, Glob: "*.parquet", EventTime: "t", CreatedTime: "made", BadRows: BadRows(rapid.IntRange(0, 1).Draw(t, "bad rows"))}
+		got, stats, err := rows(spec, Request{Range: span, Keys: []feature.Field{field("key", feature.String)}, Columns: []feature.Field{field("value", feature.Float64)},
+			BatchRows: rapid.SampledFrom([]int{0, 1, 7, 30}).Draw(t, "batch")})
+		want, bad := loop(files, span)
+		if bad > 0 && spec.BadRows == BadRowsFail {
+			if feature.KindOf(err) != feature.ErrInvalid {
+				t.Fatalf("%d bad rows, and the error is %v", bad, err)
+			}
+			return
+		}
+		if err != nil || stats.Skipped != int64(bad) || stats.Rows != int64(len(want)) {
+			t.Fatalf("error %v, stats %+v, want %d rows and %d bad ones", err, stats, len(want), bad)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func loop(files [][]twinRow, span feature.Range) (out []string, bad int) {
+	for i, file := range files {
+		for _, r := range file {
+			switch {
+			case r.Time == nil:
+				bad++
+			case !span.Contains(feature.Time(*r.Time)):
+			case r.Key == nil:
+				bad++
+			default:
+				made, value := "(null)", "(null)"
+				if r.Made != nil {
+					made = feature.Time((*r.Made + 999) / 1000).String()
+				}
+				if r.Value != nil {
+					value = fmt.Sprint(*r.Value)
+				}
+				out = append(out, fmt.Sprintf("%d.parquet %s %s %s %s", i, feature.Time(*r.Time), made, *r.Key, value))
+			}
+		}
+	}
+	return out, bad
+}
+
+// FuzzSource reads arbitrary bytes as a source: rows, or an error of a kind that says whose fault it is.
+func FuzzSource(f *testing.F) {
+	ms, name, v := int64(7), "x", float32(1)
+	for _, opts := range [][]parquet.WriterOption{{parquet.DataPageVersion(1)}, {parquet.DataPageVersion(2), parquet.MaxRowsPerRowGroup(1)}} {
+		var out bytes.Buffer
+		if err := parquet.Write(&out, []twinRow{{&ms, &ms, &name, &v}, {&ms, nil, &name, nil}}, opts...); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(out.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		root := t.TempDir()
+		if err := os.WriteFile(filepath.Join(root, "f.parquet"), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		spec := Spec{Name: "s", Root: root, Glob: "*.parquet", EventTime: "t", BadRows: BadRowsSkip}
+		ctx, cancel := context.WithCancel(context.Background())
+		schema, err := Inspect(ctx, spec)
+		if err == nil {
+			read := 0
+			var stats Stats
+			stats, err = Read(ctx, spec, Request{Range: always, Columns: schema.Fields()[1:]}, func(b Batch) error {
+				if read += int(b.Record.NumRows()); read > 1e6 { // a file may promise more NULLs than there is time for
+					cancel()
+				}
+				return nil
+			})
+			if err == nil && stats.Rows+stats.Skipped != stats.Files[0].Rows {
+				t.Fatalf("%d rows of %d", stats.Rows+stats.Skipped, stats.Files[0].Rows)
+			}
+		}
+		if kind := feature.KindOf(err); err != nil && ctx.Err() == nil && kind != feature.ErrCorrupt && kind != feature.ErrInvalid {
+			t.Fatalf("%v: %v", kind, err)
+		}
+		cancel()
+	})
+}
