@@ -58,17 +58,33 @@ func (b bitmap) not(x bitmap) {
 	}
 }
 
-// count returns the number of set bits among the first rows.
-func (b bitmap) count(rows int) int {
+// span64 returns word w with the bits outside [from, to) cleared.
+func span64(word uint64, w, from, to int) uint64 {
+	if lo := from - w<<6; lo > 0 {
+		word &= ^uint64(0) << lo
+	}
+	if hi := to - w<<6; hi < 64 {
+		word &= 1<<hi - 1
+	}
+	return word
+}
+
+// count returns the number of set bits in [from, to).
+func (b bitmap) count(from, to int) int {
 	n := 0
-	for w := 0; w*64 < rows; w++ {
-		word := b[w]
-		if k := rows - w*64; k < 64 {
-			word &= 1<<k - 1
-		}
-		n += bits.OnesCount64(word)
+	for w := from >> 6; w<<6 < to; w++ {
+		n += bits.OnesCount64(span64(b[w], w, from, to))
 	}
 	return n
+}
+
+// eachClear calls f with the index of every clear bit in [from, to).
+func (b bitmap) eachClear(from, to int, f func(i int)) {
+	for w := from >> 6; w<<6 < to; w++ {
+		for word := span64(^b[w], w, from, to); word != 0; word &= word - 1 {
+			f(w<<6 + bits.TrailingZeros64(word))
+		}
+	}
 }
 
 // each calls f with the index of every set bit.

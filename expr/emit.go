@@ -52,15 +52,7 @@ func (s *sink) append(v *vector, from, to int) error {
 	}
 	nulls := s.nulls
 	s.valid = appendBits(s.valid, s.rows, v.valid, from, to)
-	if from == 0 {
-		s.nulls += to - v.valid.count(to)
-	} else {
-		for i := from; i < to; i++ {
-			if !v.valid.get(i) {
-				s.nulls++
-			}
-		}
-	}
+	s.nulls += to - from - v.valid.count(from, to)
 	zero := s.nulls > nulls
 	s.rows += to - from
 	switch data := v.data.(type) {
@@ -105,11 +97,7 @@ func appendValues[T any](dst, values []T, valid bitmap, from int, zero bool) []T
 	dst = append(dst, values...)
 	if zero {
 		var null T
-		for i := range values {
-			if !valid.get(from + i) {
-				dst[held+i] = null
-			}
-		}
+		valid.eachClear(from, from+len(values), func(i int) { dst[held+i-from] = null })
 	}
 	return dst
 }

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -146,7 +147,7 @@ func planSubstring(p *planner, n *node) kernel {
 			lengths = valuesOf[int64](f, vs[2])
 		}
 		for i, r := 0, valuesOf[string](f, out); i < len(r); i++ {
-			length := int64(1 << 62) // to the end
+			length := int64(math.MaxInt64) // to the end
 			if lengths != nil {
 				length = lengths[i]
 			}
@@ -181,11 +182,11 @@ func span(count, start, length int64) (from, to int64) {
 	case start > 0:
 		from = start - 1
 	case start < 0:
-		from = max(start, -1<<62) + count
+		from = start + count
 	}
-	to = from + min(max(length, 0), 1<<62)
+	to = from + max(length, 0)
 	if to < from {
-		to = count
+		to = count // the sum wrapped
 	}
 	from = min(max(from, 0), count)
 	return from, max(from, min(to, count))

@@ -72,6 +72,8 @@ func twin(n *node, row map[string]any) (any, error) {
 		return args[0], nil
 	case null:
 		return nil, nil
+	case n.op == opCast && n.typ == n.args[0].typ:
+		return args[0], nil
 	case n.op == opCast && n.typ.List:
 		list := make([]any, len(args[0].([]any)))
 		for i, v := range args[0].([]any) {

@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"math/bits"
+
 	"github.com/asof-store/asof/feature"
 )
 
@@ -173,10 +175,9 @@ func copyMasked[T any](to, from []T, mask bitmap) {
 			copy(to[base:base+64], from[base:base+64])
 			continue
 		}
-		for i := base; m != 0; i, m = i+1, m>>1 {
-			if m&1 != 0 {
-				to[i] = from[i]
-			}
+		for ; m != 0; m &= m - 1 { // set bit by set bit: a branch for each row would be mispredicted half the time
+			i := base + bits.TrailingZeros64(m)
+			to[i] = from[i]
 		}
 	}
 }

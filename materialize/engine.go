@@ -33,16 +33,19 @@ type Engine struct {
 
 // Reporter is told of the progress of runs.
 type Reporter interface {
-	// Start is called when a run begins to read; rows is how many there will be, -1 where unknown.
-	Start(view string, rows int64) Progress
+	// Start is called when a task of a run begins, such as "customer_profile: reading"; rows is how many rows it has, 0 where
+	// that is unknown.
+	Start(task string, rows int64) Progress
 }
 
-// Progress is told of the progress of one run.
+// Progress is told of the progress of one task.
 type Progress interface {
-	// Add notes that rows more source rows have been read.
+	// Add notes that rows more rows are done.
 	Add(rows int64)
-	// Done is called once, at the end, with a line about the result.
+	// Done is called at the end, with a line about the result.
 	Done(summary string)
+	// Fail is called instead where the task fails.
+	Fail()
 }
 
 // Result tells what a run did.
@@ -204,6 +207,7 @@ type silent struct{}
 
 func (silent) Add(int64)   {}
 func (silent) Done(string) {}
+func (silent) Fail()       {}
 
 // sourceFiles lists the files of a run as the commit keeps them.
 func sourceFiles(files []source.FileStat) []offline.SourceFile {

@@ -39,7 +39,16 @@ type change struct {
 //
 // A crash leaves the old state record, or the old values under a rebuild; the next call publishes the difference again, which
 // changes nothing where it had been written already.
-func (e *Engine) Publish(ctx context.Context, view *feature.View) (done Published, err error) {
+func (e *Engine) Publish(ctx context.Context, view *feature.View) (Published, error) {
+	return e.publishView(ctx, view, false)
+}
+
+// Republish is Publish with all values written anew, whatever is there.
+func (e *Engine) Republish(ctx context.Context, view *feature.View) (Published, error) {
+	return e.publishView(ctx, view, true)
+}
+
+func (e *Engine) publishView(ctx context.Context, view *feature.View, rebuild bool) (done Published, err error) {
 	snapshot, err := e.Offline.Snapshot(ctx, view.Name)
 	if err != nil {
 		return done, err
@@ -54,13 +63,14 @@ func (e *Engine) Publish(ctx context.Context, view *feature.View) (done Publishe
 	}
 	next := online.State{Hash: view.Hash, Watermark: snapshot.Progress().Watermark, Snapshot: snapshot.ID()}
 	next.Horizon = view.Horizon(next.Watermark)
-	if known && !state.Unfinished && state.Hash == next.Hash && state.Snapshot == next.Snapshot && state.Horizon == next.Horizon {
+	// After a publication that died, nobody knows which values are newer than the state says: all are written anew.
+	rebuild = rebuild || !known || state.Unfinished || state.Hash != next.Hash
+	if !rebuild && state.Snapshot == next.Snapshot && state.Horizon == next.Horizon {
 		return done, nil
 	}
 	what := change{rebuild: true}
 	var before *offline.Snapshot
-	// After a publication that died, nobody knows which values are newer than the state says: all are written anew.
-	if known && !state.Unfinished && state.Hash == next.Hash {
+	if !rebuild {
 		if what, before, err = e.changeSince(ctx, view.Name, state, next); err != nil {
 			return done, err
 		}

@@ -116,16 +116,16 @@ type dataFile struct {
 
 // liveFiles returns the data files of a snapshot in the order of the commits that made them, then by name, and its delete
 // files.
-func liveFiles(ctx context.Context, view string, snapshot *table.Snapshot, eventID int, sorted func(*int) bool) (files []dataFile, deletes []iceberg.DataFile, err error) {
+func (s *Store) liveFiles(ctx context.Context, view string, snapshot *table.Snapshot, eventID int, sorted func(*int) bool) (files []dataFile, deletes []iceberg.DataFile, err error) {
 	corrupt := func(what string, err error) error {
 		return feature.Errorf(feature.ErrCorrupt, "view %s, snapshot %d: reading %s: %w", view, snapshot.SnapshotID, what, err)
 	}
-	manifests, err := snapshot.Manifests(filesystem{})
+	manifests, err := snapshot.Manifests(filesystem{store: s})
 	if err != nil {
 		return nil, nil, corrupt(snapshot.ManifestList, err)
 	}
 	for _, m := range manifests {
-		for entry, err := range m.Entries(filesystem{}, true) {
+		for entry, err := range m.Entries(filesystem{store: s}, true) {
 			if err != nil {
 				return nil, nil, corrupt(m.FilePath(), err)
 			}
@@ -138,7 +138,7 @@ func liveFiles(ctx context.Context, view string, snapshot *table.Snapshot, event
 				continue
 			}
 			files = append(files, dataFile{sequence: entry.SequenceNum(), iceberg: df, FileInfo: FileInfo{
-				Path: localPath(df.FilePath()), Rows: df.Count(), Bytes: df.FileSizeBytes(), Events: eventsOf(df, eventID), Sorted: sorted(df.SortOrderID()),
+				Path: s.localPath(df.FilePath()), Rows: df.Count(), Bytes: df.FileSizeBytes(), Events: eventsOf(df, eventID), Sorted: sorted(df.SortOrderID()),
 			}})
 		}
 	}

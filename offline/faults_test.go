@@ -186,13 +186,13 @@ func checkOrphans(t *testing.T, dir string) {
 	if err == nil {
 		for _, snapshot := range v.meta.Snapshots() {
 			known[filepath.Base(snapshot.ManifestList)] = true
-			manifests, err := snapshot.Manifests(filesystem{})
+			manifests, err := snapshot.Manifests(filesystem{store: s})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, m := range manifests {
 				known[filepath.Base(m.FilePath())] = true
-				for entry, err := range m.Entries(filesystem{}, false) {
+				for entry, err := range m.Entries(filesystem{store: s}, false) {
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -18,14 +18,18 @@ const tmpSuffix = ".tmp"
 // exists and is synced when it is closed.
 type filesystem struct {
 	icebergio.LocalFS
-	run *run // nil where nothing may be written
+	store *Store
+	run   *run // nil where nothing may be written
 }
 
 // Open opens a file for reading.
-func (f filesystem) Open(name string) (icebergio.File, error) { return f.LocalFS.Open(localPath(name)) }
+func (f filesystem) Open(name string) (icebergio.File, error) { return f.LocalFS.Open(f.store.localPath(name)) }
+
+// Remove removes a file.
+func (f filesystem) Remove(name string) error { return f.LocalFS.Remove(f.store.localPath(name)) }
 
 // ReadFile returns a file's content.
-func (f filesystem) ReadFile(name string) ([]byte, error) { return f.LocalFS.ReadFile(localPath(name)) }
+func (f filesystem) ReadFile(name string) ([]byte, error) { return f.LocalFS.ReadFile(f.store.localPath(name)) }
 
 // Create creates a manifest or a manifest list. After a crash it lies about, unknown to the table, until the next run removes it.
 func (f filesystem) Create(name string) (icebergio.FileWriter, error) {
@@ -36,7 +40,7 @@ func (f filesystem) Create(name string) (icebergio.FileWriter, error) {
 	if strings.HasPrefix(filepath.Base(name), "snap-") {
 		kind = stepManifestList
 	}
-	return f.run.create(kind, localPath(name))
+	return f.run.create(kind, f.store.localPath(name))
 }
 
 // WriteFile writes a whole file.
@@ -77,10 +81,14 @@ func (f *durableFile) abandon() {
 	}
 }
 
-// localPath returns the path of a file in a table. Other engines write file: URIs of several shapes.
-func localPath(uri string) string {
+// localPath returns the path of a file in a table. Other engines write file: URIs of several shapes; iceberg-go escapes
+// the table's own location as if it were one.
+func (s *Store) localPath(uri string) string {
 	if rest, ok := strings.CutPrefix(uri, "file:"); ok {
-		return "/" + strings.TrimLeft(rest, "/")
+		uri = "/" + strings.TrimLeft(rest, "/")
+	}
+	if rest, ok := strings.CutPrefix(uri, s.escaped+"/"); ok {
+		return s.root + "/" + rest
 	}
 	return uri
 }

@@ -85,7 +85,7 @@ type committer struct {
 // table returns the table as iceberg-go is to see it, with the given metadata.
 func (c *committer) table(meta table.Metadata, location string) *table.Table {
 	return table.New(table.Identifier{namespace, c.run.view}, meta, location,
-		func(context.Context) (icebergio.IO, error) { return filesystem{run: c.run}, nil }, c)
+		func(context.Context) (icebergio.IO, error) { return filesystem{store: c.run.store, run: c.run}, nil }, c)
 }
 
 // LoadTable would serve iceberg-go's retries of a failed commit. CommitTable retries by itself and never asks for them.

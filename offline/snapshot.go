@@ -54,7 +54,7 @@ func (s *Store) open(ctx context.Context, view string, v *version, snapshot *tab
 		return nil, feature.Errorf(feature.ErrInvalid, "view %s: another engine has changed the column %s of its table: rebuild the view", view, feature.EventTimeColumn)
 	}
 	out.order = orderColumns(keys, columns)
-	files, deletes, err := liveFiles(ctx, view, snapshot, event.id, sortedIn(v.meta, columns, out.order))
+	files, deletes, err := s.liveFiles(ctx, view, snapshot, event.id, sortedIn(v.meta, columns, out.order))
 	if err != nil {
 		return nil, err
 	}

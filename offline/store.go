@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/catalog/hadoop"
@@ -64,6 +65,7 @@ func (o Options) withDefaults() Options {
 // processes may have a store on one warehouse; writers of one view exclude each other. It holds nothing that needs closing.
 type Store struct {
 	root    string // absolute
+	escaped string // root as iceberg-go writes it into the table
 	catalog *hadoop.Catalog
 	opts    Options
 }
@@ -81,9 +83,10 @@ func Open(ctx context.Context, warehouse string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "warehouse %s: %w", warehouse, err)
 	}
-	// iceberg-go reads paths as URIs, in which a % that is none is a fault.
-	if _, err := url.Parse(root); err != nil {
-		return nil, feature.Errorf(feature.ErrInvalid, "warehouse %s: the path cannot be written as a URI (%w): choose one without %%", warehouse, err)
+	// iceberg-go takes paths for URIs.
+	location, err := url.Parse(root)
+	if err != nil || strings.ContainsAny(root, "%#?") {
+		return nil, feature.Errorf(feature.ErrInvalid, "warehouse %s: an Iceberg table's path cannot hold %%, # or ?: choose another", root)
 	}
 	if err := makeDir(filepath.Join(root, namespace)); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "warehouse %s: %w", warehouse, err)
@@ -95,7 +98,7 @@ func Open(ctx context.Context, warehouse string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "warehouse %s: %w", warehouse, err)
 	}
-	return &Store{root: root, catalog: c, opts: opts.withDefaults()}, nil
+	return &Store{root: root, escaped: strings.TrimSuffix(location.JoinPath(namespace).String(), "/"+namespace), catalog: c, opts: opts.withDefaults()}, nil
 }
 
 // tableDir returns the directory of a view's table.

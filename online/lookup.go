@@ -63,6 +63,15 @@ func checkKeys(svc *feature.Service, keys map[string]arrow.Array) (rows int, err
 			return 0, feature.Errorf(feature.ErrInvalid, "key column %s has %d values, %s has %d: all need the same number", f.Name, column.Len(), fields[0].Name, rows)
 		}
 	}
+	for i := range svc.Refs {
+		for j, key := range svc.Refs[i].View.Keys {
+			// A column may serve several views, which then have to agree on its type.
+			if name := svc.Refs[i].KeyColumns[j]; !arrow.TypeEqual(keys[name].DataType(), key.Type.Arrow()) {
+				return 0, feature.Errorf(feature.ErrInvalid, "key column %s holds %s, view %s needs %s: ask for its features apart, or map its key to another column",
+					name, keys[name].DataType(), svc.Refs[i].Name(), key.Type)
+			}
+		}
+	}
 	if len(fields) == 0 {
 		rows = 1
 	}

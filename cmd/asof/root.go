@@ -57,7 +57,16 @@ func newRootCommand(a *app, verbs ...*cobra.Command) *cobra.Command {
 // verbs returns all verbs, in the order in which help lists them.
 func verbs(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newValidateCommand(a),
+		newPlanCommand(a),
+		newApplyCommand(a),
+		newMaterializeCommand(a),
+		newExportCommand(a),
+		newServeCommand(a),
+		newGetCommand(a),
+		newStatusCommand(a),
 		newInitCommand(a),
+		newSchemaCommand(a),
 		newSimulateCommand(a),
 		newVersionCommand(a),
 	}

@@ -20,6 +20,14 @@ func newVersionCommand(a *app) *cobra.Command {
 	}
 }
 
+// version returns the version as registries, snapshots and manifests keep it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "(unknown)"
+}
+
 // versionText tells the version, the commit where the build knows it, and what it was built with.
 func versionText(info *debug.BuildInfo) string {
 	version, commit, modified := "(unknown)", "", ""

@@ -273,7 +273,7 @@ func (w *walker) indexed(row int) int {
 // many they are is known of a flat column, for a list the pages are counted instead.
 func (w *walker) jump(i, row int) error {
 	to := w.index[i]
-	w.pages = len(w.index) - i - 1
+	w.pages = len(w.index) - i
 	if w.column.maxRep == 0 {
 		w.values -= to.FirstRowIndex - int64(row)
 	} else {

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/spf13/cobra"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/tabular"
+)
+
+// newGetCommand looks features up.
+func newGetCommand(a *app) *cobra.Command {
+	var keys []string
+	var server string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "get SERVICE --key NAME=VALUE...",
+		Short: "Look up a service's latest values for a key",
+		Long: `Look up the latest values of a service's features for one key, whose parts and roles are given by one --key each.
+It reads the online store itself, which no server may hold meanwhile, or asks the server that --server names.`,
+		Example:           "  asof get fraud_v1 --key customer_id=7 --key payee_id=8 --key terminal_id=3\n  asof get fraud_v1 --key customer_id=7 --server 127.0.0.1:7878 --json",
+		GroupID:           groupFeatures,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeService(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			values, service, err := a.get(cmd, args[0], keys, server)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.printJSON(service, keys, values)
+			}
+			return a.printValues(values)
+		},
+	}
+	c.Flags().StringArrayVar(&keys, "key", nil, "a key column and its value, such as customer_id=7; repeat it for each")
+	c.Flags().StringVar(&server, "server", "", "host:port of a server to ask")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// gotValue is one feature's answer for the key that was asked for.
+type gotValue struct {
+	Name      string         `json:"-"`
+	Value     any            `json:"value"`
+	Status    string         `json:"status"`
+	EventTime *string        `json:"event_time"`
+	status    feature.Status // as it came
+}
+
+func newGotValue(name string, column arrow.Array, status feature.Status, found bool, event feature.Time) gotValue {
+	v := gotValue{Name: name, Status: status.String(), status: status}
+	if !column.IsNull(0) {
+		v.Value = column.GetOneForMarshal(0)
+		if t, ok := column.(*array.Timestamp); ok {
+			v.Value = feature.Time(t.Value(0)).String()
+		}
+	}
+	if found {
+		text := event.String()
+		v.EventTime = &text
+	}
+	return v
+}
+
+func (a *app) get(cmd *cobra.Command, name string, keys []string, server string) ([]gotValue, *feature.Service, error) {
+	p, err := a.project(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := p.applied()
+	if err != nil {
+		return nil, nil, err
+	}
+	svc, err := model.Service(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	columns, err := keyColumns(svc.Service, keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	if server != "" {
+		values, err := getFrom(cmd.Context(), server, name, columns)
+		return values, svc.Service, err
+	}
+	values, err := p.getHere(cmd.Context(), svc.Service, columns)
+	return values, svc.Service, err
+}
+
+// keyColumns makes one-row columns of NAME=VALUE texts.
+func keyColumns(svc *feature.Service, keys []string) (map[string]arrow.Array, error) {
+	columns := map[string]arrow.Array{}
+	wanted := map[string]feature.Type{}
+	var names []string
+	for _, f := range svc.KeyFields() {
+		wanted[f.Name] = f.Type
+		names = append(names, f.Name)
+	}
+	for _, key := range keys {
+		name, value, ok := strings.Cut(key, "=")
+		if !ok {
+			return nil, feature.Errorf(feature.ErrInvalid, "--key %q: write NAME=VALUE, such as customer_id=7", key)
+		}
+		t, known := wanted[name]
+		if !known {
+			return nil, feature.Errorf(feature.ErrInvalid, "--key %s: service %s has no key %q; its keys are %s", key, svc.Name, name, strings.Join(names, ", "))
+		}
+		if columns[name] != nil {
+			return nil, feature.Errorf(feature.ErrInvalid, "--key %s: %s is given twice", key, name)
+		}
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		b.Append(value)
+		column, err := tabular.Convert(b.NewArray(), name, t, func(int) string { return "--key " + key })
+		if err != nil {
+			return nil, err
+		}
+		columns[name] = column
+	}
+	for _, name := range names {
+		if columns[name] == nil {
+			return nil, feature.Errorf(feature.ErrInvalid, "service %s needs --key %s=...; its keys are %s", svc.Name, name, strings.Join(names, ", "))
+		}
+	}
+	return columns, nil
+}
+
+// getHere reads the online store.
+func (p *project) getHere(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array) (values []gotValue, err error) {
+	store, err := p.openOnline()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	answer, err := store.Lookup(ctx, svc, keys, feature.TimeOf(p.a.now()), false)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range answer.Columns {
+		values = append(values, newGotValue(c.Name, c.Values, c.Statuses[0], c.Found[0], c.EventTimes[0]))
+	}
+	return values, nil
+}
+
+func (a *app) printValues(values []gotValue) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "feature\tvalue\tstatus\tevent time\n")
+	for _, v := range values {
+		text, at := "NULL", "-"
+		if v.Value != nil {
+			encoded, err := json.Marshal(v.Value)
+			if err != nil {
+				return err
+			}
+			text = string(encoded)
+		}
+		if v.EventTime != nil {
+			at = *v.EventTime
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.Name, text, v.Status, at)
+	}
+	return w.Flush()
+}
+
+func (a *app) printJSON(svc *feature.Service, keys []string, values []gotValue) error {
+	given := map[string]string{}
+	for _, k := range keys {
+		name, value, _ := strings.Cut(k, "=")
+		given[name] = value
+	}
+	features := map[string]gotValue{}
+	for _, v := range values {
+		features[v.Name] = v
+	}
+	text, err := json.MarshalIndent(map[string]any{"service": svc.Name, "keys": given, "features": features}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return a.printf("%s\n", text)
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/progress"
+	"github.com/asof-store/asof/internal/tabular"
+	"github.com/asof-store/asof/materialize"
+	"github.com/asof-store/asof/online"
+)
+
+// newMaterializeCommand brings views up to date.
+func newMaterializeCommand(a *app) *cobra.Command {
+	var from, to, server string
+	c := &cobra.Command{
+		Use:   "materialize [VIEW...]",
+		Short: "Compute features into the offline store and publish the latest values online",
+		Long: `Compute the views' features into the offline store, all views without names, and publish the latest values online.
+Without flags a run goes on from where the last one ended, up to now. With --from and --to (both inclusive) a range of event
+times is computed, again if need be, and replaced as a whole.
+
+The online store belongs to one process. While asof serve holds it, name the server with --server: it publishes then.`,
+		Example:           "  asof materialize\n  asof materialize customer_profile --from 2026-01-01 --to 2026-01-31T23:59:59.999999Z\n  asof materialize --server 127.0.0.1:7878",
+		GroupID:           groupFeatures,
+		ValidArgsFunction: completeViews(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var request materialize.Request
+			var err error
+			if request.From, err = timeFlag("from", from); err != nil {
+				return err
+			}
+			if request.To, err = timeFlag("to", to); err != nil {
+				return err
+			}
+			return a.materialize(cmd, args, request, server)
+		},
+	}
+	c.Flags().StringVar(&from, "from", "", "first event time, inclusive (default just after the last run)")
+	c.Flags().StringVar(&to, "to", "", "last event time, inclusive (default now)")
+	c.Flags().StringVar(&server, "server", "", "host:port of the asof serve that holds the online store")
+	return c
+}
+
+func timeFlag(name, text string) (*feature.Time, error) {
+	if text == "" {
+		return nil, nil
+	}
+	t, ok := tabular.ParseTime(text)
+	if !ok {
+		return nil, feature.Errorf(feature.ErrInvalid, "--%s %q: write 2006-01-02 or 2006-01-02T15:04:05Z", name, text)
+	}
+	return &t, nil
+}
+
+func (a *app) materialize(cmd *cobra.Command, names []string, request materialize.Request, server string) (err error) {
+	ctx := cmd.Context()
+	p, err := a.project(cmd)
+	if err != nil {
+		return err
+	}
+	model, err := p.applied()
+	if err != nil {
+		return err
+	}
+	views, err := viewsOf(model, names)
+	if err != nil {
+		return err
+	}
+	var store *online.Store
+	if server == "" {
+		if store, err = p.openOnline(); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, store.Close()) }()
+	}
+	engine, err := p.engine(ctx, store)
+	if err != nil {
+		return err
+	}
+	results, err := engine.Run(ctx, views, request)
+	for _, r := range results {
+		if printErr := a.printResult(r); printErr != nil {
+			return printErr
+		}
+	}
+	if err != nil || server == "" {
+		return err
+	}
+	var online []string
+	for _, v := range views {
+		if v.Online {
+			online = append(online, v.Name)
+		}
+	}
+	return a.publishAt(ctx, server, online)
+}
+
+func (a *app) printResult(r materialize.Result) error {
+	line := fmt.Sprintf("%s: ", r.View)
+	switch {
+	case r.Range.Empty():
+		line += "up to date"
+	case r.Rebuilt:
+		line += "rebuilt, " + progress.Count(r.Rows) + " rows"
+	default:
+		line += progress.Count(r.Rows) + " rows"
+	}
+	line += " to " + r.Watermark.Std().Truncate(time.Second).Format(time.RFC3339)
+	if r.Filtered > 0 {
+		line += ", " + progress.Count(r.Filtered) + " left out by where"
+	}
+	if r.Skipped > 0 {
+		line += ", " + progress.Count(r.Skipped) + " bad rows skipped"
+	}
+	if r.Published.Keys > 0 {
+		line += ", " + progress.Count(r.Published.Keys) + " keys published"
+	}
+	return a.printf("%s (%s)\n", line, progress.Took(r.Duration))
+}
+
+// publishAt asks the server to publish views.
+func (a *app) publishAt(ctx context.Context, server string, views []string) error {
+	if len(views) == 0 {
+		return nil
+	}
+	client, err := dial(server)
+	if err != nil {
+		return err
+	}
+	published, err := client.publish(ctx, views)
+	if err != nil {
+		return errors.Join(err, client.close())
+	}
+	for _, v := range published {
+		if err := a.printf("%s: %s keys published by %s\n", v.GetView(), progress.Count(v.GetKeys()), server); err != nil {
+			return errors.Join(err, client.close())
+		}
+	}
+	return client.close()
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/asof-store/asof/definitions"
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/materialize"
+	"github.com/asof-store/asof/offline"
+	"github.com/asof-store/asof/online"
+)
+
+// project is what a verb works on: the definitions that were applied, and the stores.
+type project struct {
+	a        *app
+	settings *settings
+	registry *definitions.Registry
+}
+
+func (a *app) project(cmd *cobra.Command) (*project, error) {
+	s, err := a.settings(cmd)
+	if err != nil {
+		return nil, err
+	}
+	registry := definitions.OpenRegistry(s.Warehouse, definitions.RegistryOptions{AsofVersion: version(), Now: a.now})
+	return &project{a: a, settings: s, registry: registry}, nil
+}
+
+// applied returns the definitions that were applied last.
+func (p *project) applied() (*definitions.Model, error) {
+	current, err := p.registry.Current()
+	if err != nil {
+		return nil, err
+	}
+	return current.Model()
+}
+
+// appliedOrNone is applied, with nil and version 0 where nothing was applied yet.
+func (p *project) appliedOrNone() (*definitions.Model, int, error) {
+	current, err := p.registry.Current()
+	if errors.Is(err, feature.ErrNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	model, err := current.Model()
+	return model, current.Version, err
+}
+
+// openOnline opens the online store, which this process then holds alone.
+func (p *project) openOnline() (*online.Store, error) {
+	return online.Open(p.settings.Online, online.Options{Logger: p.a.log})
+}
+
+// engine returns an engine on the offline store and, where it is not nil, an online one.
+func (p *project) engine(ctx context.Context, store *online.Store) (*materialize.Engine, error) {
+	history, err := offline.Open(ctx, p.settings.Warehouse, offline.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &materialize.Engine{Offline: history, Online: store, Now: p.a.now, Memory: p.settings.Memory, Workers: p.settings.Workers,
+		TempDir: os.TempDir(), Version: version(), Report: reporter{p.a}}, nil
+}
+
+// reporter shows an engine's progress.
+type reporter struct{ a *app }
+
+func (r reporter) Start(task string, rows int64) materialize.Progress {
+	return r.a.progress.Start(task, rows)
+}
+
+// viewsOf returns the named views of a model, all of them without names.
+func viewsOf(m *definitions.Model, names []string) ([]*definitions.View, error) {
+	if len(names) == 0 {
+		return m.Views, nil
+	}
+	var views []*definitions.View
+	seen := map[string]bool{}
+	for _, name := range names {
+		v, err := m.View(name)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[name] {
+			seen[name], views = true, append(views, v)
+		}
+	}
+	return views, nil
+}
+
+// completeViews proposes the applied views' names.
+func completeViews(a *app) cobra.CompletionFunc {
+	return completeNames(a, func(m *definitions.Model) (names []string) {
+		for _, v := range m.Views {
+			names = append(names, v.Name)
+		}
+		return names
+	})
+}
+
+// completeService proposes the applied services' names for the first argument.
+func completeService(a *app) cobra.CompletionFunc {
+	names := completeNames(a, func(m *definitions.Model) (names []string) {
+		for _, s := range m.Services {
+			names = append(names, s.Name)
+		}
+		return names
+	})
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names(cmd, args, toComplete)
+	}
+}
+
+func completeNames(a *app, namesOf func(*definitions.Model) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		p, err := a.project(cmd)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		m, err := p.applied()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return namesOf(m), cobra.ShellCompDirectiveNoFileComp
+	}
+}

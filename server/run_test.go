@@ -1,0 +1,301 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/online"
+	asofv1 "github.com/asof-store/asof/proto/asof/v1"
+)
+
+func TestErrorCodes(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		code   codes.Code
+		shows  bool // the client sees the message
+		logged bool
+	}{
+		{feature.Errorf(feature.ErrInvalid, "secret"), codes.InvalidArgument, true, false},
+		{feature.Errorf(feature.ErrNotFound, "secret"), codes.NotFound, true, false},
+		{feature.Errorf(feature.ErrConflict, "secret"), codes.Aborted, true, false},
+		{feature.Errorf(feature.ErrUnavailable, "secret"), codes.Unavailable, true, false},
+		{feature.Errorf(feature.ErrCorrupt, "secret"), codes.DataLoss, false, true},
+		{feature.Errorf(feature.ErrInternal, "secret"), codes.Internal, false, true},
+		{errors.New("secret"), codes.Internal, false, true},
+		{fmt.Errorf("lookup: %w", context.Canceled), codes.Canceled, true, false},
+		{fmt.Errorf("lookup: %w", context.DeadlineExceeded), codes.DeadlineExceeded, true, false},
+		{nil, codes.Internal, false, true}, // stands for a panic
+	} {
+		var log bytes.Buffer
+		m := testModel()
+		store := fakeStore{lookup: func(context.Context) (*online.Answer, error) {
+			if c.err == nil {
+				panic("secret")
+			}
+			return nil, c.err
+		}}
+		s := start(t, store, func() *Model { return m }, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		_, err := s.features.GetFeatures(context.Background(), ofService("global"))
+		if status.Code(err) != c.code {
+			t.Errorf("%v: code %v, want %v", c.err, status.Code(err), c.code)
+		}
+		if c.err != nil && strings.HasPrefix(c.err.Error(), "secret") && strings.Contains(err.Error(), "secret") != c.shows {
+			t.Errorf("%v: the client sees %v", c.err, err)
+		}
+		if strings.Contains(log.String(), "secret") != c.logged {
+			t.Errorf("%v: the log says %q", c.err, log.String())
+		}
+	}
+}
+
+// blocked is a store whose lookups wait until their context ends or the test says so.
+func blocked() (store fakeStore, entered chan struct{}, leave chan struct{}, ended *atomic.Int32) {
+	entered, leave, ended = make(chan struct{}, 16), make(chan struct{}), new(atomic.Int32)
+	store.lookup = func(ctx context.Context) (*online.Answer, error) {
+		entered <- struct{}{}
+		defer ended.Add(1)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-leave:
+			return &online.Answer{Rows: 1}, nil
+		}
+	}
+	return store, entered, leave, ended
+}
+
+func TestDeadlineAndCancel(t *testing.T) {
+	m := testModel()
+	store, entered, _, ended := blocked()
+	s := start(t, store, func() *Model { return m }, Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if _, err := s.features.GetFeatures(ctx, ofService("global")); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("after the deadline: %v", err)
+	}
+	ctx, cancel = context.WithCancel(context.Background())
+	var group errgroup.Group
+	group.Go(func() error {
+		_, err := s.features.GetFeatures(ctx, ofService("global"))
+		return err
+	})
+	<-entered
+	cancel()
+	if err := group.Wait(); status.Code(err) != codes.Canceled {
+		t.Errorf("after cancel: %v", err)
+	}
+	s.stop()
+	s.done <- <-s.done
+	if ended.Load() == 0 {
+		t.Error("the store's lookup was not cancelled")
+	}
+}
+
+// TestStopLetsRequestsEnd: a request under way is answered, and Run returns after it.
+func TestStopLetsRequestsEnd(t *testing.T) {
+	m := testModel()
+	store, entered, leave, ended := blocked()
+	s := start(t, store, func() *Model { return m }, Options{StopTimeout: time.Hour})
+	var group errgroup.Group
+	group.Go(func() error {
+		_, err := s.features.GetFeatures(context.Background(), ofService("global"))
+		return err
+	})
+	<-entered
+	s.stop()
+	close(leave)
+	if err := group.Wait(); err != nil {
+		t.Errorf("the request under way: %v", err)
+	}
+	err := <-s.done
+	if s.done <- err; err != nil || ended.Load() != 1 {
+		t.Errorf("Run: %v, %d requests ended", err, ended.Load())
+	}
+}
+
+// TestStopTimeout: a request that does not end is cancelled, and Run waits for its handler all the same.
+func TestStopTimeout(t *testing.T) {
+	m := testModel()
+	store, entered, _, ended := blocked()
+	s := start(t, store, func() *Model { return m }, Options{StopTimeout: time.Millisecond})
+	var group errgroup.Group
+	group.Go(func() error {
+		_, err := s.features.GetFeatures(context.Background(), ofService("global"))
+		return err
+	})
+	<-entered
+	s.stop()
+	err := <-s.done
+	if s.done <- err; err != nil || ended.Load() != 1 {
+		t.Errorf("Run: %v, %d requests ended", err, ended.Load())
+	}
+	if err := group.Wait(); err == nil {
+		t.Error("the request that was cut off has no error")
+	}
+}
+
+func TestHealthAndReflection(t *testing.T) {
+	m := testModel()
+	s := start(t, newStore(t, m), func() *Model { return m }, Options{})
+	for _, name := range []string{"", "asof.v1.FeatureStore", "asof.v1.Admin"} {
+		r, err := grpc_health_v1.NewHealthClient(s.conn).Check(context.Background(), &grpc_health_v1.HealthCheckRequest{Service: name})
+		if err != nil || r.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			t.Errorf("health of %q: %v, %v", name, r, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stream, err := grpc_reflection_v1.NewServerReflectionClient(s.conn).ServerReflectionInfo(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&grpc_reflection_v1.ServerReflectionRequest{MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_ListServices{}}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := stream.Recv()
+	if err != nil || !strings.Contains(r.String(), "asof.v1.FeatureStore") {
+		t.Errorf("reflection: %v, %v", r, err)
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	m := testModel()
+	m.Views["world"].Hash = "changed"
+	var asked []string
+	publish := func(_ context.Context, views []string, rebuild bool) ([]Published, error) {
+		asked = append(asked, fmt.Sprint(views, rebuild))
+		return []Published{{View: views[0], Keys: 3, Rebuilt: rebuild}}, nil
+	}
+	store := newStore(t, testModel())
+	s := start(t, store, func() *Model { return m }, Options{Publish: publish, Version: "v9"})
+	ctx := context.Background()
+	r, err := s.admin.Publish(ctx, &asofv1.PublishRequest{Views: []string{"profile"}, Rebuild: true})
+	if err != nil || r.GetViews()[0].GetKeys() != 3 || !r.GetViews()[0].GetRebuilt() {
+		t.Errorf("%v, %v", r, err)
+	}
+	if _, err := s.admin.Publish(ctx, &asofv1.PublishRequest{}); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(asked, " "); got != "[profile] true [clash profile terminal world] false" {
+		t.Errorf("asked to publish %s", got)
+	}
+	if _, err := s.admin.Publish(ctx, &asofv1.PublishRequest{Views: []string{"profil"}}); status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "did you mean profile?") {
+		t.Error(err)
+	}
+	if _, err := s.admin.Publish(ctx, &asofv1.PublishRequest{Views: []string{"hidden"}}); status.Code(err) != codes.InvalidArgument {
+		t.Error(err)
+	}
+	st, err := s.admin.GetStatus(ctx, &asofv1.GetStatusRequest{})
+	if err != nil || len(st.GetViews()) != 4 || st.GetVersion() != "v9" {
+		t.Fatalf("%v, %v", st, err)
+	}
+	if v := st.GetViews()[0]; v.GetView() != "clash" || v.GetPublished() {
+		t.Errorf("a view that was never published: %v", v)
+	}
+	if v := st.GetViews()[1]; !v.GetCurrent() || v.GetSnapshot() != 7 || v.GetWatermarkMicros() != int64(24*hour) {
+		t.Errorf("a view that is up to date: %v", v)
+	}
+	if v := st.GetViews()[3]; v.GetCurrent() || !v.GetPublished() {
+		t.Errorf("a view whose definition has changed: %v", v)
+	}
+	without := start(t, store, func() *Model { return m }, Options{})
+	if _, err := without.admin.Publish(ctx, &asofv1.PublishRequest{}); status.Code(err) != codes.Unimplemented {
+		t.Error(err)
+	}
+	broken := start(t, fakeStore{}, func() *Model { return m }, Options{})
+	if _, err := broken.admin.GetStatus(ctx, &asofv1.GetStatusRequest{}); status.Code(err) != codes.Internal {
+		t.Error(err)
+	}
+}
+
+// TestReadsDuringPublish: every answer is of one publication, whatever goes on beside it.
+func TestReadsDuringPublish(t *testing.T) {
+	m := testModel()
+	store := newStore(t, m)
+	s := start(t, store, func() *Model { return m }, Options{Now: clockAt(24 * hour)})
+	version := func(n int64) {
+		rows := make([][]any, 40)
+		for i := range rows {
+			rows[i] = []any{int64(i), 20 * hour, n, "x"}
+		}
+		put(t, store, m.Views["profile"], n, rows)
+	}
+	version(0)
+	stop := make(chan struct{})
+	var group errgroup.Group
+	group.Go(func() error {
+		defer close(stop)
+		for n := range int64(10) {
+			version(n)
+		}
+		return nil
+	})
+	ids := make([]int64, 40)
+	for i := range ids {
+		ids[i] = int64(i)
+	}
+	for range 3 {
+		group.Go(func() error {
+			for {
+				r, err := s.features.GetFeatures(context.Background(), named([]string{"profile.age"}, ints(fieldCustomer, ids...)))
+				if err != nil {
+					return err
+				}
+				ages := r.GetColumns()[0].GetValues().GetInt64S().GetValues()
+				for i, age := range ages {
+					if age != ages[0] || feature.Status(r.GetColumns()[0].GetStatuses()[i]) != feature.Present {
+						return fmt.Errorf("one answer holds %v", ages)
+					}
+				}
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+			}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	_, err := New(nil, nil, Options{MaxValues: -1, StopTimeout: -1})
+	if !errors.Is(err, feature.ErrInvalid) || !strings.Contains(err.Error(), "MaxValues") || !strings.Contains(err.Error(), "StopTimeout") {
+		t.Errorf("%v", err)
+	}
+}
+
+// BenchmarkGetFeatures asks for 100 keys of 4 features over an in-memory connection:
+//
+//	go test ./server -run='^$' -bench=GetFeatures -benchmem
+func BenchmarkGetFeatures(b *testing.B) {
+	m := testModel()
+	s := start(b, newStore(b, m), func() *Model { return m }, Options{Now: clockAt(24 * hour)})
+	ids := make([]int64, 100)
+	for i := range ids {
+		ids[i] = int64(i % 5)
+	}
+	req := ofService("fraud_v1", ints(fieldCustomer, ids...), ints("payee_id", ids...))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.features.GetFeatures(context.Background(), req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

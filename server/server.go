@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/online"
+	asofv1 "github.com/asof-store/asof/proto/asof/v1"
+)
+
+// Model is what can be asked for, by name. It does not change once it has been handed out.
+type Model struct {
+	Services map[string]*feature.Service
+	Views    map[string]*feature.View
+}
+
+// Store answers lookups; *online.Store is one.
+type Store interface {
+	Lookup(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array, now feature.Time, fullNames bool) (*online.Answer, error)
+	States() (map[string]online.State, error)
+}
+
+// Published tells what a publication did for a view.
+type Published struct {
+	View    string
+	Keys    int64 // written or deleted
+	Rebuilt bool
+}
+
+// Options change how a server works. The zero value serves.
+type Options struct {
+	// Now is the clock that a ttl is checked against; default: time.Now.
+	Now func() time.Time
+	// Logger hears of faults whose details clients are not told; default: slog.Default().
+	Logger *slog.Logger
+	// Version of asof, for clients to see.
+	Version string
+	// Publish brings the online values of the named views up to date, for Admin.Publish; nil: the server does not publish.
+	Publish func(ctx context.Context, views []string, rebuild bool) ([]Published, error)
+	// MaxValues bounds rows times features of one request; default 400,000: as float64 they are an answer of 3.6 MB, which clients
+	// take that accept gRPC's default of 4 MiB.
+	MaxValues int
+	// MaxRequestBytes bounds an encoded request; default 4 MiB.
+	MaxRequestBytes int
+	// MaxConcurrent bounds the requests that one connection has under way; default 128. Others wait.
+	MaxConcurrent int
+	// StopTimeout is how long requests under way may take when the server stops, before they are cancelled; default 10 s.
+	StopTimeout time.Duration
+}
+
+// Validate reports everything that is wrong with o.
+func (o Options) Validate() error {
+	var faults []error
+	negative := func(name string, is bool) {
+		if is {
+			faults = append(faults, feature.Errorf(feature.ErrInvalid, "server: %s must not be negative", name))
+		}
+	}
+	negative("MaxValues", o.MaxValues < 0)
+	negative("MaxRequestBytes", o.MaxRequestBytes < 0)
+	negative("MaxConcurrent", o.MaxConcurrent < 0)
+	negative("StopTimeout", o.StopTimeout < 0)
+	return errors.Join(faults...)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MaxValues == 0 {
+		o.MaxValues = 400_000
+	}
+	if o.MaxRequestBytes == 0 {
+		o.MaxRequestBytes = 4 << 20
+	}
+	if o.MaxConcurrent == 0 {
+		o.MaxConcurrent = 128
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 10 * time.Second
+	}
+	return o
+}
+
+// Server serves one store.
+type Server struct {
+	asofv1.UnimplementedFeatureStoreServer
+	asofv1.UnimplementedAdminServer
+	store   Store
+	model   func() *Model
+	options Options
+}
+
+// New returns a server of store. model returns the definitions to go by; it is called for each request, from many goroutines, and
+// may return another one each time.
+func New(store Store, model func() *Model, o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	return &Server{store: store, model: model, options: o.withDefaults()}, nil
+}
+
+// Run serves on listener until ctx is cancelled. Then it takes no more requests, lets those under way end within StopTimeout, and
+// returns nil; when Run has returned, no request uses the store. It closes listener.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	g := grpc.NewServer(
+		grpc.MaxRecvMsgSize(s.options.MaxRequestBytes),
+		grpc.MaxConcurrentStreams(uint32(s.options.MaxConcurrent)),
+		grpc.ChainUnaryInterceptor(s.guard),
+		grpc.WaitForHandlers(true),
+	)
+	asofv1.RegisterFeatureStoreServer(g, s)
+	asofv1.RegisterAdminServer(g, s)
+	state := health.NewServer()
+	for _, name := range []string{"", asofv1.FeatureStore_ServiceDesc.ServiceName, asofv1.Admin_ServiceDesc.ServiceName} {
+		state.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
+	}
+	grpc_health_v1.RegisterHealthServer(g, state)
+	reflection.Register(g)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := g.Serve(listener); err != nil {
+			return feature.Errorf(feature.ErrUnavailable, "serve on %s: %w", listener.Addr(), err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		state.Shutdown()
+		late := time.AfterFunc(s.options.StopTimeout, g.Stop)
+		defer late.Stop()
+		g.GracefulStop()
+		return nil
+	})
+	return group.Wait()
+}
