@@ -98,7 +98,7 @@ func (o object) timeColumn(field string, schema *source.Schema) {
 	timestamp := feature.Scalar(feature.Timestamp)
 	switch t, ok := schema.Type(column); {
 	case !ok:
-		if problem := schema.Problem(column); problem != nil && !isMissing(problem) {
+		if problem := unreadable(schema, column); problem != nil {
 			o.c.fault(n, "", "%s: the %s: %s", o.label, field, problem)
 			return
 		}
@@ -108,17 +108,22 @@ func (o object) timeColumn(field string, schema *source.Schema) {
 	}
 }
 
-// problemOf returns why a column that the files of a source have cannot be used; "" where they do not have it.
+// unreadable returns why a column cannot be read that files have all the same, such as one of clashing types. For one that is not
+// there definitions have hints of their own.
+func unreadable(schema *source.Schema, column string) error {
+	if problem := schema.Problem(column); feature.KindOf(problem) != feature.ErrNotFound {
+		return problem
+	}
+	return nil
+}
+
+// problemOf is unreadable as a message that names the source, "" for none.
 func problemOf(s *Source, column string) string {
-	if problem := s.Schema.Problem(column); problem != nil && !isMissing(problem) {
+	if problem := unreadable(s.Schema, column); problem != nil {
 		return "source " + s.Name + ": " + problem.Error()
 	}
 	return ""
 }
-
-// isMissing tells, by its words, the problem of a column that does not exist from those of columns that do: for the
-// former definitions have hints of their own. Were the words other ones, source's would be shown instead.
-func isMissing(problem error) bool { return strings.HasPrefix(problem.Error(), "there is no column") }
 
 // readsAs reports whether a column of type t is read as the wanted type without being asked to: as itself or a wider
 // type, bytes as the text that they are, and a column of NULLs (the zero Type) as anything.

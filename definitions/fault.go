@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/nearest"
 )
 
 // Fault is one mistake in a definitions file.
@@ -61,7 +62,7 @@ func (fs Faults) sorted() Faults {
 // didYouMean returns a hint that names the candidate nearest to name, or else lists the candidates (up to a
 // dozen), or "" when there are none.
 func didYouMean(name, plural string, candidates []string) string {
-	if near := nearest(name, candidates); near != "" {
+	if near := nearest.Name(name, candidates); near != "" {
 		return "did you mean " + near + "?"
 	}
 	if len(candidates) == 0 {
@@ -72,37 +73,4 @@ func didYouMean(name, plural string, candidates []string) string {
 		return fmt.Sprintf("%s are %s and %d more", plural, strings.Join(candidates[:listedMax], ", "), len(candidates)-listedMax)
 	}
 	return plural + " are " + strings.Join(candidates, ", ")
-}
-
-// nearest returns the candidate that is fewest edits away from name, the first of several, or "" when all are
-// further than a third of its length: a suggestion that far off would mislead.
-func nearest(name string, candidates []string) string {
-	best, bestEdits := "", max(1, len(name)/3)+1
-	for _, c := range candidates {
-		if edits := distance(strings.ToLower(name), strings.ToLower(c)); edits < bestEdits {
-			best, bestEdits = c, edits
-		}
-	}
-	return best
-}
-
-// distance returns the Levenshtein distance of a and b in bytes (Wagner and Fischer's table, one row of it).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next := min(row[j+1]+1, row[j]+1, diagonal+cost)
-			diagonal, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
 }

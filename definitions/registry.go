@@ -83,6 +83,12 @@ func (a *Applied) Files() map[string]string {
 	return files
 }
 
+// Edited reports whether definitions lie at path, a file or a directory, whose text is not what was applied.
+func (a *Applied) Edited(path string) bool {
+	files, _, err := readFiles(path)
+	return err == nil && !slices.Equal(files, a.files)
+}
+
 // Current returns the version that was applied last; feature.ErrNotFound when there is none.
 func (r *Registry) Current() (*Applied, error) {
 	versions, err := r.Versions()

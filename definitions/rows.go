@@ -7,6 +7,7 @@ import (
 
 	"github.com/asof-store/asof/expr"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/nearest"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -219,7 +220,7 @@ func quoted(path string) string {
 
 func (b *rowBuilder) columnHint(f featureItem, column string) string {
 	hint := didYouMean(column, "its columns", b.view.Source.Schema.Names())
-	if !f.has("column") && nearest(column, b.view.Source.Schema.Names()) == "" {
+	if !f.has("column") && nearest.Name(column, b.view.Source.Schema.Names()) == "" {
 		return "say where it comes from with column: or expr:; " + hint
 	}
 	return hint

@@ -154,14 +154,6 @@ func TestFormatDefault(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	for name, want := range map[string]string{"customer_spnd": "customer_spend", "AMOUNT": "amount", "x": "", "amonut": "amount", "clicks": ""} {
-		if got := nearest(name, []string{"customer_spend", "amount", "mount"}); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
-		}
-	}
-}
-
 // TestPlace: a fault in an expression is reported where its character stands in the file, however YAML wraps it.
 func TestPlace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/nearest"
 )
 
 // function is one built-in function: how it is called, how its types are checked, how it runs.
@@ -71,7 +72,7 @@ func functionHint(name string) string {
 	for _, f := range functions() {
 		names = append(names, f.name)
 	}
-	if near := nearest(name, append(names, "size")); near != "" {
+	if near := nearest.Name(name, append(names, "size")); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return "functions are " + strings.Join(names, ", ") + ", size"

@@ -44,7 +44,7 @@ type Progress interface {
 	Add(rows int64)
 	// Done is called at the end, with a line about the result.
 	Done(summary string)
-	// Fail is called instead where the task fails.
+	// Fail is called instead where the task fails. After Done it does nothing.
 	Fail()
 }
 
@@ -162,25 +162,39 @@ func (e *Engine) materialize(ctx context.Context, view *definitions.View, p plan
 	commit := offline.Commit{Range: p.events, Rebuild: p.rebuild, Progress: offline.Progress{
 		Watermark: p.watermark, Start: p.start, Range: p.events, RunID: uuid.NewString(), Hash: view.Hash, Version: e.Version, Sources: sourceFiles(rows.Files),
 	}}
+	bar := e.start(view.Name+": writing", rows.Rows-result.Filtered)
+	defer bar.Fail()
 	snapshot, err := e.Offline.Replace(ctx, view.View, commit, func(w *offline.Writer) error {
 		return s.merge(ctx, func(batch arrow.RecordBatch) error {
 			result.Rows += batch.NumRows()
+			bar.Add(batch.NumRows())
 			return w.Write(batch)
 		})
 	})
 	if err != nil {
 		return err
 	}
+	bar.Done("")
 	result.Snapshot, result.Skipped = snapshot.ID(), rows.Skipped
 	return snapshot.Close()
 }
 
+// start tells the reporter of a task. Its Fail may be deferred: after Done it does nothing.
+func (e *Engine) start(task string, rows int64) Progress {
+	if e.Report == nil {
+		return silent{}
+	}
+	return e.Report.Start(task, rows)
+}
+
 // readInto reads the plan's range of the view's source into the sorter.
 func (e *Engine) readInto(ctx context.Context, view *definitions.View, p plan, s sorter, result *Result) (source.Stats, error) {
-	var bar Progress = silent{}
-	if e.Report != nil {
-		bar = e.Report.Start(view.Name, -1)
+	total, err := source.Count(ctx, view.Source.Spec, p.events)
+	if err != nil {
+		return source.Stats{}, err
 	}
+	bar := e.start(view.Name+": reading", total)
+	defer bar.Fail()
 	c := newComputer(view)
 	request := source.Request{Range: p.events, Keys: view.SourceKeys(), Columns: view.SourceColumns()}
 	stats, err := source.Read(ctx, view.Source.Spec, request, func(b source.Batch) error {
@@ -196,10 +210,9 @@ func (e *Engine) readInto(ctx context.Context, view *definitions.View, p plan, s
 		return s.add(ctx, rows)
 	})
 	if err != nil {
-		bar.Done("failed")
 		return stats, err
 	}
-	bar.Done(fmt.Sprintf("%d rows read, %d left out by where", stats.Rows, result.Filtered))
+	bar.Done("")
 	return stats, nil
 }
 

@@ -162,15 +162,24 @@ func (e *Engine) publish(ctx context.Context, view *feature.View, what change, b
 	w := publication{p: p, view: rawView(view), runs: answering, next: next, newest: !what.rebuild && len(what.rewritten) == 0}
 	w.options = pointintime.Options{Workers: e.Workers}
 	done.Rebuilt = what.rebuild
+	bar := e.start(view.Name+": publishing", 0)
+	defer bar.Fail()
 	err = pointintime.Keys(ctx, view, searched, ranges, publishKeys, func(keys []arrow.Array, rows int) error {
 		done.Keys += int64(rows)
+		bar.Add(int64(rows))
 		return w.write(ctx, keys, rows)
 	})
 	if err != nil {
 		p.Abort()
 		return done, err
 	}
-	return done, p.Commit(next)
+	if err := p.Commit(next); err != nil {
+		return done, err
+	}
+	if done.Keys > 0 {
+		bar.Done("")
+	}
+	return done, nil
 }
 
 // rawView is view as it is stored online: ttl and defaults act when a value is read.

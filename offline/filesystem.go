@@ -23,13 +23,17 @@ type filesystem struct {
 }
 
 // Open opens a file for reading.
-func (f filesystem) Open(name string) (icebergio.File, error) { return f.LocalFS.Open(f.store.localPath(name)) }
+func (f filesystem) Open(name string) (icebergio.File, error) {
+	return f.LocalFS.Open(f.store.localPath(name))
+}
 
 // Remove removes a file.
 func (f filesystem) Remove(name string) error { return f.LocalFS.Remove(f.store.localPath(name)) }
 
 // ReadFile returns a file's content.
-func (f filesystem) ReadFile(name string) ([]byte, error) { return f.LocalFS.ReadFile(f.store.localPath(name)) }
+func (f filesystem) ReadFile(name string) ([]byte, error) {
+	return f.LocalFS.ReadFile(f.store.localPath(name))
+}
 
 // Create creates a manifest or a manifest list. After a crash it lies about, unknown to the table, until the next run removes it.
 func (f filesystem) Create(name string) (icebergio.FileWriter, error) {

@@ -86,7 +86,7 @@ func backwards(from, to int) []row {
 func TestForeignFiles(t *testing.T) {
 	for _, ids := range []bool{true, false} {
 		t.Run(fmt.Sprintf("field ids %v", ids), func(t *testing.T) {
-			ctx, dir := context.Background(), t.TempDir()
+			ctx, dir := context.Background(), tempDir(t)
 			s := openStore(t, dir, smallFiles)
 			one, err := first(s)
 			if err != nil {
@@ -136,7 +136,7 @@ func checkSpansOf(t *testing.T, s *Snapshot) {
 
 // TestForeignDeletes adds a delete file: nobody may see the deleted rows, so that reading must fail until a rebuild.
 func TestForeignDeletes(t *testing.T) {
-	ctx, dir := context.Background(), t.TempDir()
+	ctx, dir := context.Background(), tempDir(t)
 	prepareRuns(t, dir, 1)
 	s := openStore(t, dir, smallFiles)
 	commitForeign(t, s, func(tx *table.Transaction) error {
@@ -165,7 +165,7 @@ func TestForeignDeletes(t *testing.T) {
 
 // TestForeignCommitWhileWriting lets another engine append while a run writes: what the run replaces may have changed.
 func TestForeignCommitWhileWriting(t *testing.T) {
-	ctx, dir := context.Background(), t.TempDir()
+	ctx, dir := context.Background(), tempDir(t)
 	prepareRuns(t, dir, 1)
 	s := openStore(t, dir, smallFiles)
 	c := commitFor(feature.Range{From: 40, To: 150})
@@ -189,7 +189,7 @@ func TestForeignCommitWhileWriting(t *testing.T) {
 
 // TestForeignSchema changes the schema and the sort order with another engine's means.
 func TestForeignSchema(t *testing.T) {
-	ctx, dir := context.Background(), t.TempDir()
+	ctx, dir := context.Background(), tempDir(t)
 	prepareRuns(t, dir, 1)
 	s := openStore(t, dir, smallFiles)
 	commitForeign(t, s, func(tx *table.Transaction) error { return tx.ReplaceSortOrder(table.UnsortedSortOrder) })
@@ -236,7 +236,7 @@ func TestCorrupt(t *testing.T) {
 		{"metadata empty", "metadata/v*.metadata.json", func(path string, _ []byte) error { return os.WriteFile(path, nil, 0o644) }, feature.ErrCorrupt},
 	} {
 		t.Run(damage.name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := tempDir(t)
 			prepareRuns(t, dir, 1)
 			s := openStore(t, dir, smallFiles)
 			paths, err := filepath.Glob(filepath.Join(s.tableDir("purchases"), damage.pattern))

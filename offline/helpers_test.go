@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
+	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -163,6 +165,28 @@ func sorted(v *feature.View, rows []row) []row {
 	rows = append([]row{}, rows...)
 	slices.SortStableFunc(rows, func(a, b row) int { return compareRows(a, b, sortColumns(v)) })
 	return rows
+}
+
+// memoryDir is a directory where syncing costs nothing, if there is one.
+func memoryDir() string {
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
+}
+
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(memoryDir(), "offline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func openStore(t tester, dir string, o Options) *Store {

@@ -15,7 +15,7 @@ import (
 type order struct {
 	keys int           // how many of the columns are key parts
 	last []arrow.Array // the sorting columns of the last row, one row each; nil before the first
-	tied []bool        // of the batch's rows: equal to the one before in the columns compared so far
+	tied []bool        // of the batch's rows: equal to the one before in the columns compared so far, in the end in all
 }
 
 // next takes the sorting columns of the next rows, at least one. It returns the first row that belongs before the one before

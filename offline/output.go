@@ -2,6 +2,7 @@ package offline
 
 import (
 	"bufio"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -27,6 +28,7 @@ type output struct {
 	rows    int
 	bytes   int64
 	cut     int // the last of the pending rows whose key begins there; 0: none but perhaps the first
+	loose   int // the first of the pending rows that does not tie with the one before it; -1: none
 
 	file    *durableFile
 	buffer  *bufio.Writer
@@ -37,8 +39,9 @@ type output struct {
 	total int64 // rows in done files and pending
 }
 
-// write adds rows; newKey tells which of them have another key than the row before.
-func (o *output) write(batch arrow.RecordBatch, newKey []bool) error {
+// write adds rows; newKey tells which of them have another key than the row before, tied which are equal to it in all that
+// rows are sorted by.
+func (o *output) write(batch arrow.RecordBatch, newKey, tied []bool) error {
 	rowBytes := rowBytesOf(batch)
 	for from := 0; from < int(batch.NumRows()); {
 		n := min(int(batch.NumRows())-from, o.run.store.opts.RowGroupRows-o.rows, max(1, int((groupBytesMax-o.bytes)/rowBytes)))
@@ -48,10 +51,13 @@ func (o *output) write(batch arrow.RecordBatch, newKey []bool) error {
 				break
 			}
 		}
+		if i := slices.Index(tied[from:from+n], false); i >= 0 && o.loose < 0 {
+			o.loose = o.rows + i
+		}
 		o.pending = append(o.pending, batch.NewSlice(int64(from), int64(from+n)))
 		o.rows, o.bytes, o.total = o.rows+n, o.bytes+int64(n)*rowBytes, o.total+int64(n)
 		from += n
-		if o.rows == o.run.store.opts.RowGroupRows || o.bytes+rowBytes > groupBytesMax {
+		for o.rows > 0 && (o.rows == o.run.store.opts.RowGroupRows || o.bytes+rowBytes > groupBytesMax) {
 			if err := o.flush(); err != nil {
 				return err
 			}
@@ -84,8 +90,9 @@ func valuesBytes(a arrow.Array) int64 {
 	return 8 * int64(a.Len())
 }
 
-// flush writes a row group. When the file would grow too long by it, the row group and the file end where the last key
-// begins; a key that alone fills a file's size twice is cut anywhere.
+// flush writes a row group, or ends the file. When the file would grow too long by the row group, both end where the last key
+// begins. A key that alone fills a file's size twice is cut, though not between ties: their order is that of their rows in one
+// file, because the order of files changes when a later run rewrites one.
 func (o *output) flush() error {
 	if o.rows == 0 {
 		return nil
@@ -94,27 +101,30 @@ func (o *output) flush() error {
 	if o.parquet != nil {
 		size = o.parquet.Size()
 	}
-	if size > 0 && size+o.group > limit && o.cut > 0 {
-		rest := o.split(o.cut)
-		if err := o.writeGroup(); err != nil {
-			return err
-		}
-		if err := o.closeFile(); err != nil {
-			return err
-		}
-		for _, b := range rest {
-			o.rows += int(b.NumRows())
-			o.bytes += b.NumRows() * rowBytesOf(b)
-		}
-		o.pending = rest
-		return nil
+	switch {
+	case size >= 2*limit && o.loose >= 0:
+		return o.endFile(o.loose)
+	case size > 0 && size+o.group > limit && o.cut > 0:
+		return o.endFile(o.cut)
 	}
+	return o.writeGroup()
+}
+
+// endFile ends the file before pending row n.
+func (o *output) endFile(n int) error {
+	cut := max(0, o.cut-n)
+	rest := o.split(n)
 	if err := o.writeGroup(); err != nil {
 		return err
 	}
-	if o.parquet.Size() >= 2*limit {
-		return o.closeFile()
+	if err := o.closeFile(); err != nil {
+		return err
 	}
+	for _, b := range rest {
+		o.rows += int(b.NumRows())
+		o.bytes += b.NumRows() * rowBytesOf(b)
+	}
+	o.pending, o.cut, o.loose = rest, cut, 0
 	return nil
 }
 
@@ -156,7 +166,7 @@ func (o *output) writeGroup() error {
 	}
 	o.group = o.parquet.Size() - before
 	clear(o.pending)
-	o.pending, o.rows, o.bytes, o.cut = o.pending[:0], 0, 0, 0
+	o.pending, o.rows, o.bytes, o.cut, o.loose = o.pending[:0], 0, 0, 0, -1
 	return nil
 }
 

@@ -48,7 +48,7 @@ type replacement struct {
 //
 // While it runs no other writer gets to the view, in any process: they fail with ErrUnavailable, naming this one. Readers go on.
 // When it fails the history is as it was, unless the error comes from a step after the commit. ErrConflict tells that another
-// engine has changed the table meanwhile; ErrInvalid that the view's columns are not those stored, and the table needs a
+// engine has changed the table meanwhile, or another definition rebuilt it; ErrInvalid that the view's columns are not those stored, and the table needs a
 // rebuild. A repetition with the same input gives the same history.
 func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write func(w *Writer) error) (_ *Snapshot, err error) {
 	if err := ctx.Err(); err != nil {
@@ -183,6 +183,9 @@ func (p *replacement) extend(ctx context.Context) error {
 		}
 	}
 	before, now := p.snapshot.Progress(), p.commit.Progress
+	if now.Hash != before.Hash { // the run was planned before another one brought in another definition
+		return feature.Errorf(feature.ErrConflict, "view %s: its history has been computed again by another definition meanwhile: run again with the definitions that are applied now", p.view.Name)
+	}
 	if now.Watermark < before.Watermark || now.Start > before.Start {
 		return feature.Errorf(feature.ErrInvalid, "view %s: its history goes from %s to %s and the run would make it end at %s and begin at %s: only a rebuild may do that",
 			p.view.Name, before.Start, before.Watermark, now.Watermark, now.Start)

@@ -103,14 +103,14 @@ func (k *keeper) write(batch arrow.RecordBatch) error {
 		for i := range k.newKey {
 			k.newKey[i] = true // it may be cut anywhere
 		}
-		return k.out.write(batch, k.newKey)
+		return k.out.write(batch, k.newKey, make([]bool, len(k.newKey)))
 	}
 	bad, newKey := k.order.next(batch.Columns()[:len(k.p.order)], k.newKey)
 	if bad >= 0 {
 		return feature.Errorf(feature.ErrCorrupt, "view %s: the rows of %s are not sorted, though it says so: rebuild the view", k.p.view.Name, k.path)
 	}
 	k.newKey = newKey
-	return k.out.write(batch, newKey)
+	return k.out.write(batch, newKey, k.order.tied)
 }
 
 // outside returns the rows, counted from first, whose event times lie outside of a range.

@@ -16,7 +16,7 @@ import (
 
 // TestWriterExclusion holds a run open while another writer, readers and a tag come by.
 func TestWriterExclusion(t *testing.T) {
-	dir, ctx := t.TempDir(), context.Background()
+	dir, ctx := tempDir(t), context.Background()
 	prepareRuns(t, dir, 1)
 	writing, finish := make(chan struct{}), make(chan struct{})
 	var group errgroup.Group
@@ -57,7 +57,7 @@ func TestWriterExclusion(t *testing.T) {
 
 // TestTag checks that a tag is kept by later runs, repeats and refuses.
 func TestTag(t *testing.T) {
-	dir, ctx := t.TempDir(), context.Background()
+	dir, ctx := tempDir(t), context.Background()
 	s := openStore(t, dir, smallFiles)
 	one, err := first(s)
 	if err != nil {
@@ -114,7 +114,7 @@ func TestWriterRefuses(t *testing.T) {
 		"another type":              {feature.ErrInternal, lists, [][]row{{{int64(1), feature.Time(5), nil, 1.0, []any{"a"}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := tempDir(t)
 			s := openStore(t, dir, smallFiles)
 			_, err := s.Replace(context.Background(), view, commitFor(feature.Range{From: 0, To: 9}), func(w *Writer) error {
 				for _, rows := range c.batches {
@@ -131,7 +131,7 @@ func TestWriterRefuses(t *testing.T) {
 			checkOrphans(t, dir)
 		})
 	}
-	_, err := replace(openStore(t, t.TempDir(), smallFiles), lists, commitFor(feature.Range{From: 0, To: 9}),
+	_, err := replace(openStore(t, tempDir(t), smallFiles), lists, commitFor(feature.Range{From: 0, To: 9}),
 		[]row{{int64(1), feature.Time(5), nil, 1.0, []any{"a", nil}}}, 9)
 	if feature.KindOf(err) != feature.ErrInvalid || !strings.Contains(err.Error(), "shop") {
 		t.Errorf("a NULL in a list: %v", err)
@@ -140,7 +140,7 @@ func TestWriterRefuses(t *testing.T) {
 
 // TestReplaceRefuses asks for commits that cannot be.
 func TestReplaceRefuses(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	prepareRuns(t, dir, 1)
 	s := openStore(t, dir, smallFiles)
 	wider, renamed, unkeyed, moved := purchases(), purchases(), purchases(), purchases()
@@ -173,7 +173,7 @@ func TestReplaceRefuses(t *testing.T) {
 
 // TestCancel ends a run's context while it writes.
 func TestCancel(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	prepareRuns(t, dir, 1)
 	for _, when := range []string{"before", "while writing", "after writing"} {
 		t.Run(when, func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestWarehousePaths(t *testing.T) {
 // TestFilesSplitByKey checks that files are about as long as asked for, and that no key is in two of them where its rows
 // fit into one.
 func TestFilesSplitByKey(t *testing.T) {
-	s := openStore(t, t.TempDir(), Options{FileBytes: 20_000, RowGroupRows: 500, PageRows: 100})
+	s := openStore(t, tempDir(t), Options{FileBytes: 20_000, RowGroupRows: 500, PageRows: 100})
 	var rows []row
 	for i := range 20_000 {
 		rows = append(rows, row{int64(i / 70), feature.Time(i), nil, float64(i) / 7, "shop"})
@@ -271,7 +271,7 @@ func TestFilesSplitByKey(t *testing.T) {
 // TestConcurrentReads reads many files at once with few of them open, and after Close.
 func TestConcurrentReads(t *testing.T) {
 	o := Options{FileBytes: 1, RowGroupRows: 10, PageRows: 5, OpenFilesMax: 3}
-	s := openStore(t, t.TempDir(), o)
+	s := openStore(t, tempDir(t), o)
 	snapshot, err := replace(s, purchases(), commitFor(feature.Range{From: 0, To: 999}), numbered(0, 1000, 1), 100)
 	if err != nil {
 		t.Fatal(err)

@@ -98,14 +98,6 @@ func drawValue(t *rapid.T, k feature.Kind) any {
 	return feature.Time(n) * 1e15
 }
 
-// memoryDir is a directory where syncing costs nothing, if there is one.
-func memoryDir() string {
-	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
-		return "/dev/shm"
-	}
-	return ""
-}
-
 // TestTwin holds the store against the twin under random replacements, rebuilds and reopenings, with files and row groups so
 // small that files straddle ranges and keys straddle files.
 func TestTwin(t *testing.T) {

@@ -43,7 +43,7 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 		return feature.Errorf(feature.ErrInternal, "view %s: row %d of a batch is less than the one before it", w.view.Name, bad)
 	}
 	w.newKey = newKey
-	return w.out.write(batch, newKey)
+	return w.out.write(batch, newKey, w.order.tied)
 }
 
 // check looks at everything but the order.

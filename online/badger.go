@@ -16,7 +16,6 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/pb"
 	"github.com/dgraph-io/badger/v4/y"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -158,16 +157,26 @@ func checkTable(file *os.File) (err error) {
 	return checkSum(block, sum)
 }
 
-// checkSum compares data with a checksum in the form in which Badger stores it.
+// checkSum compares data with a checksum as Badger stores it: a protobuf message, which is written out here because protobuf
+// has no business in this package: field 1, the algorithm, left out when it is 0; field 2, the sum.
 func checkSum(data, sum []byte) error {
-	want := &pb.Checksum{}
-	if err := proto.Unmarshal(sum, want); err != nil {
-		return err
+	var fields [3]uint64
+	for len(sum) > 0 {
+		tag, n := binary.Uvarint(sum)
+		value, m := uint64(0), 0
+		if n > 0 {
+			value, m = binary.Uvarint(sum[n:])
+		}
+		if m <= 0 || (tag != 1<<3 && tag != 2<<3) {
+			return errors.New("its checksum is malformed")
+		}
+		fields[tag>>3], sum = value, sum[n+m:]
 	}
-	if want.Algo != pb.Checksum_CRC32C && want.Algo != pb.Checksum_XXHash64 {
+	algorithm := pb.Checksum_Algorithm(fields[1])
+	if algorithm != pb.Checksum_CRC32C && algorithm != pb.Checksum_XXHash64 {
 		return errors.New("its checksum is of an unknown kind")
 	}
-	return y.VerifyChecksum(data, want)
+	return y.VerifyChecksum(data, &pb.Checksum{Algo: algorithm, Sum: fields[2]})
 }
 
 // openError gives Badger's error, which wraps nothing, a kind.

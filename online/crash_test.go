@@ -22,7 +22,7 @@ const (
 	crashPath = "ASOF_TEST_CRASH_PATH"
 	crashStep = "ASOF_TEST_CRASH_STEP"
 
-	lifeKeys = 300
+	lifeKeys = 120
 )
 
 // life publishes three versions of a view: the first one, a change in place, a rebuild. Each is flushed half way.

@@ -23,6 +23,13 @@ func TestKV(t *testing.T) {
 	})
 }
 
+// TestAcknowledgedIsSynced pins what no test can show without cutting the power: every write waits for the disk.
+func TestAcknowledgedIsSynced(t *testing.T) {
+	if !badgerOptions("", false, quiet()).SyncWrites {
+		t.Error("Badger acknowledges writes that are in memory alone")
+	}
+}
+
 // testKV is what every KV has to pass. open opens the store at path, which keeps its content between two calls.
 func testKV(t *testing.T, open func(path string) (KV, error)) {
 	path := t.TempDir()

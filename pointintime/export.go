@@ -10,8 +10,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/nearest"
 	"github.com/asof-store/asof/internal/tabular"
 	"github.com/asof-store/asof/offline"
 )
@@ -65,6 +67,9 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 	}
 	m, err = e.manifest(ctx, spinePath, outPath)
 	if err != nil {
+		return nil, err
+	}
+	if err := writer.Finish(); err != nil { // a full disk must not leave a manifest alone
 		return nil, err
 	}
 	if err := m.write(outPath + ManifestSuffix); err != nil {
@@ -133,7 +138,7 @@ func (e *export) checkSpine(spine *arrow.Schema) error {
 		return feature.Errorf(feature.ErrInvalid, "spine %s has no %s %q; its columns are %s: %s", e.spinePath, what, name, strings.Join(taken, ", "), hint)
 	}
 	if _, ok := e.place[e.o.TimeColumn]; !ok {
-		return missing("time column", e.o.TimeColumn, "name the column of the as-of times with --time-column")
+		return missing("time column", e.o.TimeColumn, "name the column of the as-of times with --time-column"+nearest.Hint(e.o.TimeColumn, taken))
 	}
 	for _, k := range e.keys {
 		if _, ok := e.place[k.Name]; !ok {
@@ -179,6 +184,7 @@ func (e *export) stream(ctx context.Context, reader tabular.Reader, writer *tabu
 		if err := e.joinChunk(ctx, c, writer); err != nil {
 			return err
 		}
+		e.report.end()
 	}
 }
 
@@ -239,7 +245,7 @@ func (e *export) chunkRows(batch arrow.RecordBatch) int {
 }
 
 // joinChunk joins one chunk with every view of the service and writes it.
-func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer) error {
+func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer) (err error) {
 	times, err := array.Concatenate(c.times, memory.DefaultAllocator)
 	if err != nil {
 		return fmt.Errorf("joining the spine's times: %w", err)
@@ -252,6 +258,9 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 	}
 	var columns []arrow.Array
 	e.report.begin(times.(*array.Timestamp))
+	// An answer is counted beside the join of the next view or the write.
+	counting := new(errgroup.Group)
+	defer func() { err = errors.Join(err, counting.Wait()) }()
 	for i := range e.svc.Refs {
 		ref := &e.svc.Refs[i]
 		q := Question{View: ref.View, Features: ref.Features, Times: times.(*array.Timestamp)}
@@ -262,9 +271,11 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 		if err != nil {
 			return err
 		}
-		if err := e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark); err != nil {
+		if err := counting.Wait(); err != nil {
 			return err
 		}
+		counting = new(errgroup.Group)
+		counting.Go(func() error { return e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark) })
 		for _, column := range answer.Columns {
 			columns = append(columns, column.Values)
 		}
@@ -272,7 +283,6 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 			columns = append(columns, featureTimes(answer))
 		}
 	}
-	e.report.end()
 	return e.write(c, columns, writer)
 }
 

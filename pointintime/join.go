@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -77,8 +78,9 @@ type joiner[K keysort.Ordered] struct {
 	o       Options
 	runs    []Run
 	keysOf  func([]arrow.Array, int) []K
-	sp      spine[K]
-	m       matches
+	keys    []K      // of the question's rows
+	asOf    []int64  // of the question's rows
+	rows    []uint32 // of the question, those that can match
 	columns []string // keys, event time, created time: what the walk reads
 	out     *output
 }
@@ -92,13 +94,10 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	const shardRowsMin = 1 << 16 // below this, a shard's fixed cost (locating pages) shows
-	shards := max(1, min(workers*2, len(j.sp.rows)/shardRowsMin))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	for s := range shards {
-		from, to := s*len(j.sp.rows)/shards, (s+1)*len(j.sp.rows)/shards
-		group.Go(func() error { return j.shard(ctx, j.sp.slice(from, to), j.m.slice(from, to)) })
+	for _, rows := range keysort.Split(j.rows, j.keys, j.asOf, shardsFor(len(j.rows), workers)) {
+		group.Go(func() error { return j.shard(ctx, rows) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -106,33 +105,27 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	return j.out.answer(q)
 }
 
-// prepare sorts the question's rows and makes room for the answer.
+// shardsFor returns into how many shards that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
+// no more than would leave shardRowsMin.
+func shardsFor(rows, workers int) int {
+	const (
+		shardRowsMax = 1 << 18 // sorting and walking it takes 20 MB; half of it is no faster and decodes more pages twice
+		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
+	)
+	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))
+}
+
+// prepare finds the question's keys and as-of times and makes room for the answer.
 func (j *joiner[K]) prepare() error {
 	n := j.q.Times.Len()
-	times := keysort.Timestamps(j.q.Times)
-	keys := j.keysOf(j.q.Keys, n)
-	rows := make([]uint32, 0, n)
-	for i := range n {
-		if !j.q.Times.IsNull(i) && !anyNull(j.q.Keys, i) {
-			rows = append(rows, uint32(i))
-		}
-	}
-	asOf := times
+	j.keys, j.asOf = j.keysOf(j.q.Keys, n), keysort.Timestamps(j.q.Times)
+	j.rows = rowsWithoutNull(append([]arrow.Array{j.q.Times}, j.q.Keys...), n)
 	if j.o.AsServed {
 		if j.q.View.Schedule == nil {
 			return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
 		}
-		asOf = servedTimes(j.q.View.Schedule, rows, times)
+		j.asOf = servedTimes(j.q.View.Schedule, j.rows, j.asOf)
 	}
-	rows = keysort.Rows(rows, keys, asOf)
-	sp := spine[K]{keys: make([]K, len(rows)), asOf: make([]int64, len(rows)), horizon: make([]int64, len(rows)), rows: rows}
-	for s, r := range rows {
-		sp.keys[s] = keys[r]
-		sp.asOf[s] = asOf[r]
-		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(asOf[r])))
-	}
-	j.sp = sp
-	j.m = newMatches(len(rows), j.q.View.HasCreatedTime)
 	for _, k := range j.q.View.Keys {
 		j.columns = append(j.columns, k.Name)
 	}
@@ -144,20 +137,32 @@ func (j *joiner[K]) prepare() error {
 	return nil
 }
 
-func anyNull(columns []arrow.Array, i int) bool {
-	for _, c := range columns {
-		if c.IsNull(i) {
-			return true
-		}
+// sorted returns a shard's part of the spine, in order.
+func (j *joiner[K]) sorted(rows []uint32) spine[K] {
+	n := len(rows)
+	sp := spine[K]{keys: make([]K, n), asOf: make([]int64, n), horizon: make([]int64, n), rows: keysort.Rows(rows, j.keys, j.asOf)}
+	for s, r := range sp.rows {
+		sp.keys[s], sp.asOf[s] = j.keys[r], j.asOf[r]
+		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(j.asOf[r])))
 	}
-	return false
+	return sp
 }
 
-// shard answers a stretch of the sorted spine: first which row of which run, then the values.
-func (j *joiner[K]) shard(ctx context.Context, sp spine[K], m matches) error {
-	if len(sp.keys) == 0 {
-		return nil
+// rowsWithoutNull returns which of n rows have no NULL in any of columns.
+func rowsWithoutNull(columns []arrow.Array, n int) []uint32 {
+	columns = slices.DeleteFunc(columns, func(c arrow.Array) bool { return c.NullN() == 0 })
+	rows := make([]uint32, 0, n)
+	for i := range n {
+		if !slices.ContainsFunc(columns, func(c arrow.Array) bool { return c.IsNull(i) }) {
+			rows = append(rows, uint32(i))
+		}
 	}
+	return rows
+}
+
+// shard answers rows of the question: first which row of which run, then the values.
+func (j *joiner[K]) shard(ctx context.Context, rows []uint32) error {
+	sp, m := j.sorted(rows), newMatches(len(rows), j.q.View.HasCreatedTime)
 	latest := int64(feature.MinTime)
 	for _, h := range sp.horizon {
 		latest = max(latest, h)

@@ -71,9 +71,15 @@ func (e *export) manifest(ctx context.Context, spinePath, outPath string) (*Mani
 	return m, nil
 }
 
+// JSON returns the manifest as its file holds it.
+func (m *Manifest) JSON() ([]byte, error) {
+	text, err := json.MarshalIndent(m, "", "  ")
+	return append(text, '\n'), err
+}
+
 // write puts the manifest at path, whole or not at all.
 func (m *Manifest) write(path string) error {
-	text, err := json.MarshalIndent(m, "", "  ")
+	text, err := m.JSON()
 	if err != nil {
 		return err
 	}
@@ -85,7 +91,7 @@ func (m *Manifest) write(path string) error {
 		return fail(err)
 	}
 	defer func() { _ = os.Remove(file.Name()) }() // it is gone after the rename
-	if _, err := file.Write(append(text, '\n')); err != nil {
+	if _, err := file.Write(text); err != nil {
 		_ = file.Close()
 		return fail(err)
 	}

@@ -15,10 +15,6 @@ type spine[K keysort.Ordered] struct {
 	rows    []uint32
 }
 
-func (s spine[K]) slice(from, to int) spine[K] {
-	return spine[K]{s.keys[from:to], s.asOf[from:to], s.horizon[from:to], s.rows[from:to]}
-}
-
 // history is a piece of a run: rows in the order (key, event time, created time).
 type history[K keysort.Ordered] struct {
 	keys    []K
@@ -46,14 +42,6 @@ func newMatches(rows int, created bool) matches {
 		m.created = make([]int64, rows)
 	}
 	return m
-}
-
-func (m matches) slice(from, to int) matches {
-	s := matches{run: m.run[from:to], row: m.row[from:to], events: m.events[from:to]}
-	if m.created != nil {
-		s.created = m.created[from:to]
-	}
-	return s
 }
 
 // offer makes row r of run the answer of spine row s unless a better one is known: one of a greater event time, or of an

@@ -50,7 +50,7 @@ func Files(ctx context.Context, spec Spec) ([]FileStat, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, spec.errorf(feature.ErrUnavailable, "looking for %s: %w", spec.Glob, err)
 	case len(files) == 0:
-		return nil, spec.errorf(feature.ErrNotFound, "no file matches %s in %s", spec.Glob, rootName(spec.Root))
+		return nil, spec.errorf(feature.ErrNotFound, "no file matches %s in %s: put files there, or correct the path", spec.Glob, rootName(spec.Root))
 	}
 	slices.SortFunc(files, func(a, b FileStat) int { return cmp.Compare(a.Path, b.Path) })
 	return slices.CompactFunc(files, func(a, b FileStat) bool { return a.Path == b.Path }), nil // {a,b} may find one twice

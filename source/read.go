@@ -2,11 +2,14 @@ package source
 
 import (
 	"context"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/nearest"
 	"github.com/asof-store/asof/internal/parquetio"
 )
 
@@ -87,11 +90,7 @@ func (r *reader) checkFound() error {
 		if found {
 			continue
 		}
-		s := NewSchema(nil)
-		for name := range r.names {
-			s.add(feature.Field{Name: name})
-		}
-		if near := s.Nearest(r.columns[i].Name); near != "" {
+		if near := nearest.Name(r.columns[i].Name, slices.Sorted(maps.Keys(r.names))); near != "" {
 			return r.spec.errorf(feature.ErrInvalid, "no file has a column %s: did you mean %s?", r.columns[i].Name, near)
 		}
 		return r.spec.errorf(feature.ErrInvalid, "no file has a column %s", r.columns[i].Name)

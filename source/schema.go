@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/nearest"
 	"github.com/asof-store/asof/internal/parquetio"
 )
 
@@ -54,8 +55,8 @@ func (s *Schema) Type(column string) (feature.Type, bool) {
 	return s.fields[i].Type, true
 }
 
-// Problem returns why a column for which Type has no answer cannot be read though files have it, or why it is not
-// there, with the name that was probably meant; nil for a column that can be read.
+// Problem returns why a column for which Type has no answer cannot be read though files have it (ErrInvalid), or that it is not
+// there (ErrNotFound), with the name that was probably meant; nil for a column that can be read.
 func (s *Schema) Problem(column string) error {
 	if _, ok := s.byName[column]; ok {
 		return nil
@@ -68,57 +69,16 @@ func (s *Schema) Problem(column string) error {
 			return feature.Errorf(feature.ErrInvalid, "column %s is a struct: name one of its fields, such as %s", column, f.Name)
 		}
 	}
-	if near := s.Nearest(column); near != "" {
-		return feature.Errorf(feature.ErrInvalid, "there is no column %s: did you mean %s?", column, near)
+	if near := nearest.Name(column, s.Names()); near != "" {
+		return feature.Errorf(feature.ErrNotFound, "there is no column %s: did you mean %s?", column, near)
 	}
-	return feature.Errorf(feature.ErrInvalid, "there is no column %s: the columns are %s", column, strings.Join(s.Names(), ", "))
-}
-
-// Nearest returns the column whose name is most like the given one, "" when none is much like it.
-func (s *Schema) Nearest(column string) string {
-	best, least := "", max(2, len(column)/3)+1
-	for _, f := range s.fields {
-		if strings.EqualFold(f.Name, column) {
-			return f.Name
-		}
-		if d := editDistance(f.Name, column, least); d < least {
-			best, least = f.Name, d
-		}
-		if _, last, ok := strings.Cut(f.Name, "."); ok && best == "" && strings.HasSuffix("."+last, "."+column) {
-			best = f.Name
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's, or limit where it is not less. https://en.wikipedia.org/wiki/Levenshtein_distance
-func editDistance(a, b string, limit int) int {
-	if d := len(a) - len(b); max(d, -d) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, diagonal+1, row[j]+1)
-		}
-	}
-	return min(row[len(b)], limit)
+	return feature.Errorf(feature.ErrNotFound, "there is no column %s: the columns are %s", column, strings.Join(s.Names(), ", "))
 }
 
 // Inspect returns the schema of a source from the metadata of all its files. It fails when nothing matches the glob
-// (ErrNotFound), when a file is damaged (ErrCorrupt), and when the time columns are missing or hold no instants
-// (ErrInvalid). Columns whose types do not unite are left out and have a [Schema.Problem]: a source may have them
-// as long as nobody wants them.
+// (ErrNotFound), when a file is damaged (ErrCorrupt), and when a file with rows lacks the event time that others have
+// (ErrInvalid). Whether the time columns fit is the caller's to check, who knows where they are named. Columns whose
+// types do not unite are left out and have a [Schema.Problem]: a source may have them as long as nobody wants them.
 func Inspect(ctx context.Context, spec Spec) (*Schema, error) {
 	files, err := Files(ctx, spec)
 	if err != nil {
@@ -145,30 +105,7 @@ func Inspect(ctx context.Context, spec Spec) (*Schema, error) {
 			return nil, spec.errorf(feature.ErrInvalid, "%s has no column %s, the event time, as other files have", file.Path, spec.EventTime)
 		}
 	}
-	s := u.schema(files)
-	for _, c := range []struct{ column, is string }{{spec.EventTime, "event time"}, {spec.CreatedTime, "created time"}} {
-		if err := spec.checkTime(s, u, c.column, c.is); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
-}
-
-func (s *Spec) checkTime(schema *Schema, u union, column, is string) error {
-	if column == "" && is == "created time" {
-		return nil
-	}
-	if err := schema.Problem(column); err != nil {
-		return s.errorf(feature.KindOf(err), "the %s: %w", is, err)
-	}
-	if t, _ := schema.Type(column); t != feature.Scalar(feature.Timestamp) && t.Kind != 0 {
-		c := u.columns[column]
-		if c == nil {
-			return s.errorf(feature.ErrInvalid, "the %s %s is a folder, not a timestamp: take a column of timestamps or dates", is, column)
-		}
-		return s.errorf(feature.ErrInvalid, "the %s %s is %s in %s, not a timestamp: take a column of timestamps or dates", is, column, c.physical, c.file)
-	}
-	return nil
+	return u.schema(files), nil
 }
 
 // union is the columns of the files seen so far.

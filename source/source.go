@@ -80,4 +80,9 @@ func (s *Spec) errorf(kind error, format string, args ...any) error {
 }
 
 // wrap puts the source's name before err, whose kind it keeps.
-func (s *Spec) wrap(err error) error { return s.errorf(feature.KindOf(err), "%w", err) }
+func (s *Spec) wrap(err error) error {
+	if kind := feature.KindOf(err); kind != feature.ErrCorrupt {
+		return s.errorf(kind, "%w", err)
+	}
+	return s.errorf(feature.ErrCorrupt, "%w: write the file again, or leave it out by the source's glob", err)
+}

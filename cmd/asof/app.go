@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/internal/progress"
 )
 
@@ -53,6 +54,11 @@ func (a *app) runRoot(ctx context.Context, root *cobra.Command, args []string) (
 		fmt.Fprintln(a.stderr, "asof: interrupted")
 		return exitInterrupted
 	}
+	var faults definitions.Faults
+	if errors.As(err, &faults) { // each line begins with its place, for editors to jump to
+		fmt.Fprintf(a.stderr, "%v\nasof: the definitions have %s\n", err, counted(len(faults), "fault"))
+		return exitCode(err, false)
+	}
 	fmt.Fprintf(a.stderr, "asof: %v\n", err)
 	if a.called == nil {
 		fmt.Fprintln(a.stderr, "Run 'asof --help', or 'asof VERB --help', to see what it takes.")
@@ -65,4 +71,12 @@ func (a *app) runRoot(ctx context.Context, root *cobra.Command, args []string) (
 func (a *app) printf(format string, args ...any) error {
 	_, err := fmt.Fprintf(a.stdout, format, args...)
 	return err
+}
+
+// counted is a number of things in words: "1 fault", "2 faults".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"net"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -24,6 +25,9 @@ type client struct {
 }
 
 func dial(address string) (*client, error) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, feature.Errorf(feature.ErrInvalid, "--server %q is no address: write host:port, such as 127.0.0.1:7878", address)
+	}
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrInvalid, "--server %q: %w", address, err)
@@ -54,17 +58,20 @@ func (c *client) fault(doing string, err error) error {
 	if !known {
 		kind = feature.ErrInternal
 	}
+	if kind == feature.ErrUnavailable {
+		return feature.Errorf(kind, "%s: the server %s does not answer (%s): is asof serve running there?", doing, c.address, s.Message())
+	}
 	return feature.Errorf(kind, "%s by the server %s: %s", doing, c.address, s.Message())
 }
 
 // getFrom asks the server at address for a service's features of one key.
-func getFrom(ctx context.Context, address, service string, keys map[string]arrow.Array) (values []gotValue, err error) {
+func (p *project) getFrom(ctx context.Context, address string, svc *feature.Service, keys map[string]arrow.Array) (values []gotValue, err error) {
 	c, err := dial(address)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	request := &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Service{Service: service}}
+	request := &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Service{Service: svc.Name}}
 	for name, column := range keys {
 		if column.IsNull(0) {
 			return nil, feature.Errorf(feature.ErrInvalid, "--key %s=: an empty value is NULL, which is found nowhere", name)
@@ -90,7 +97,24 @@ func getFrom(ctx context.Context, address, service string, keys map[string]arrow
 		}
 		values = append(values, got)
 	}
+	if slices.ContainsFunc(values, func(v gotValue) bool { return v.status == feature.NotFound }) {
+		return values, p.noteUnpublishedAt(ctx, c, svc)
+	}
 	return values, nil
+}
+
+// noteUnpublishedAt is noteUnpublished of what the server says.
+func (p *project) noteUnpublishedAt(ctx context.Context, c *client, svc *feature.Service) error {
+	answer, err := asofv1.NewAdminClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
+	if err != nil {
+		return c.fault("the status", err)
+	}
+	published := map[string]bool{}
+	for _, v := range answer.GetViews() {
+		published[v.GetView()] = v.GetPublished()
+	}
+	p.noteUnpublished(svc, func(view string) bool { return published[view] })
+	return nil
 }
 
 // keyValue puts a key column of one row on the wire.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -52,6 +54,9 @@ stands a manifest (FILE.manifest.json) of what it was made of and what it holds.
 
 func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointintime.ExportOptions) (err error) {
 	ctx := cmd.Context()
+	if sameFile(spine, out) {
+		return feature.Errorf(feature.ErrInvalid, "--out %s is the spine itself, which would be lost: name another file", out)
+	}
 	p, err := a.project(cmd)
 	if err != nil {
 		return err
@@ -64,6 +69,7 @@ func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointinti
 	if err != nil {
 		return err
 	}
+	p.noteEdits()
 	snapshots, err := p.snapshots(ctx, svc)
 	defer func() {
 		for _, s := range snapshots {
@@ -89,7 +95,30 @@ func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointinti
 	if err != nil {
 		return err
 	}
+	p.tag(ctx, manifest, snapshots)
 	return a.printManifest(manifest, out, a.now().Sub(start))
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// tag marks the snapshots that a training set was made of with a name made of its manifest's hash, so that they are kept as long as
+// it matters. The training set is whole without, so a warehouse that cannot be written to is worth no more than a warning.
+func (p *project) tag(ctx context.Context, m *pointintime.Manifest, snapshots map[string]*offline.Snapshot) {
+	text, err := m.JSON()
+	if err != nil {
+		p.a.log.Warn("the snapshots that were read could not be tagged", "error", err)
+		return
+	}
+	name := fmt.Sprintf("export-%x", sha256.Sum256(text))[:len("export-")+16]
+	for view, s := range snapshots {
+		if err := s.Tag(ctx, name); err != nil {
+			p.a.log.Warn("the snapshot that was read could not be tagged", "view", view, "snapshot", s.ID(), "error", err)
+		}
+	}
 }
 
 // snapshots opens the current history of the service's views. Views without history are left out.
@@ -135,7 +164,17 @@ func (a *app) printManifest(m *pointintime.Manifest, out string, took time.Durat
 	if err := a.printf("\nleak report:\n"); err != nil {
 		return err
 	}
-	return m.Leaks.Print(a.stdout, m.Rows)
+	if err := m.Leaks.Print(a.stdout, m.Rows); err != nil {
+		return err
+	}
+	for _, v := range m.Leaks.Views {
+		if m.Options.AsKnown && v.AsKnown == nil {
+			if err := a.printf("  view %s has no created time, so --as-known cannot tell when its rows were known\n", v.View); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ageText renders an age in seconds, to two digits' worth of the largest unit.

@@ -90,7 +90,7 @@ func (a *app) get(cmd *cobra.Command, name string, keys []string, server string)
 		return nil, nil, err
 	}
 	if server != "" {
-		values, err := getFrom(cmd.Context(), server, name, columns)
+		values, err := p.getFrom(cmd.Context(), server, svc.Service, columns)
 		return values, svc.Service, err
 	}
 	values, err := p.getHere(cmd.Context(), svc.Service, columns)
@@ -148,7 +148,23 @@ func (p *project) getHere(ctx context.Context, svc *feature.Service, keys map[st
 	for _, c := range answer.Columns {
 		values = append(values, newGotValue(c.Name, c.Values, c.Statuses[0], c.Found[0], c.EventTimes[0]))
 	}
+	states, err := store.States()
+	if err != nil {
+		return nil, err
+	}
+	p.noteUnpublished(svc, func(view string) bool { _, known := states[view]; return known })
 	return values, nil
+}
+
+// noteUnpublished tells on stderr why nothing is found in views that have no values online yet.
+func (p *project) noteUnpublished(svc *feature.Service, published func(view string) bool) {
+	told := map[string]bool{}
+	for _, ref := range svc.Refs {
+		if name := ref.View.Name; !published(name) && !told[name] {
+			told[name] = true
+			fmt.Fprintf(p.a.progress, "note: view %s has no values online yet: run asof materialize %s\n", name, name)
+		}
+	}
 }
 
 func (a *app) printValues(values []gotValue) error {
@@ -171,19 +187,24 @@ func (a *app) printValues(values []gotValue) error {
 	return w.Flush()
 }
 
+// printJSON prints the answer with a line for each feature, in the service's order.
 func (a *app) printJSON(svc *feature.Service, keys []string, values []gotValue) error {
 	given := map[string]string{}
 	for _, k := range keys {
 		name, value, _ := strings.Cut(k, "=")
 		given[name] = value
 	}
-	features := map[string]gotValue{}
-	for _, v := range values {
-		features[v.Name] = v
-	}
-	text, err := json.MarshalIndent(map[string]any{"service": svc.Name, "keys": given, "features": features}, "", "  ")
+	head, err := json.Marshal(given)
 	if err != nil {
 		return err
 	}
-	return a.printf("%s\n", text)
+	lines := make([]string, len(values))
+	for i, v := range values {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return feature.Errorf(feature.ErrInvalid, "%s: JSON cannot hold its value %v: leave --json out", v.Name, v.Value)
+		}
+		lines[i] = fmt.Sprintf("    %q: %s", v.Name, text)
+	}
+	return a.printf("{\n  \"service\": %q,\n  \"keys\": %s,\n  \"features\": {\n%s\n  }\n}\n", svc.Name, head, strings.Join(lines, ",\n"))
 }

@@ -1,5 +1,5 @@
-// Command asof is a feature store in one binary: it computes features on a schedule, exports training sets that are
-// correct at each row's moment, and serves the latest values.
+// Command asof is a feature store in one binary: it computes features from Parquet tables, exports training sets that are correct at
+// each row's moment, and serves the latest values.
 package main
 
 import (
@@ -18,6 +18,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(terminated, os.Interrupt)
 	// The first signal asks the verb to leave everything consistent; the second does what it does everywhere.
 	context.AfterFunc(ctx, func() { stop(); stopTerminate() })
+	signal.Ignore(syscall.SIGXFSZ) // so that a file too large is a write that fails
 	code := a.run(ctx, os.Args[1:])
 	if code == exitInterrupted && terminated.Err() != nil {
 		code = exitTerminated

@@ -72,6 +72,7 @@ func (a *app) materialize(cmd *cobra.Command, names []string, request materializ
 	if err != nil {
 		return err
 	}
+	p.noteEdits()
 	var store *online.Store
 	if server == "" {
 		if store, err = p.openOnline(); err != nil {

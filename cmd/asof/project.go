@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,14 @@ func (p *project) applied() (*definitions.Model, error) {
 		return nil, err
 	}
 	return current.Model()
+}
+
+// noteEdits tells on stderr when the definitions on disk are not those that were applied: what the verb does goes by the latter.
+func (p *project) noteEdits() {
+	if current, err := p.registry.Current(); err == nil && current.Edited(p.settings.Definitions) {
+		fmt.Fprintf(p.a.progress, "note: %s is not as it was applied (version %d), which is what counts: asof plan shows what differs, asof apply records it\n",
+			p.settings.Definitions, current.Version)
+	}
 }
 
 // appliedOrNone is applied, with nil and version 0 where nothing was applied yet.

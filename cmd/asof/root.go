@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +34,9 @@ func newRootCommand(a *app, verbs ...*cobra.Command) *cobra.Command {
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
+	info, _ := debug.ReadBuildInfo() // a nil info has neither version nor settings
+	root.Version = versionText(info)
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.AddGroup(&cobra.Group{ID: groupFeatures, Title: "Features:"}, &cobra.Group{ID: groupProject, Title: "Project:"})

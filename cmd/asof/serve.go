@@ -41,17 +41,17 @@ func (a *app) serve(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	s := &serving{p: p}
+	if err := s.load(); err != nil {
+		return err
+	}
+	p.noteEdits()
 	store, err := p.openOnline()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	engine, err := p.engine(ctx, store)
-	if err != nil {
-		return err
-	}
-	s := &serving{p: p, engine: engine}
-	if err := s.load(); err != nil {
+	if s.engine, err = p.engine(ctx, store); err != nil {
 		return err
 	}
 	if err := s.catchUp(ctx); err != nil {

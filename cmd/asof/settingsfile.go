@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/nearest"
 )
 
 // checkSettingsFile reports what viper would pass over in silence: keys that are no settings, and values that are no
@@ -58,36 +59,11 @@ func isSetting(name string) bool {
 // settingHint proposes the setting that is most like name, and lists them all where none is.
 func settingHint(name string) string {
 	var names []string
-	best, least := "", len(name)/3+2
 	for _, s := range allSettings() {
 		names = append(names, s.name)
-		if d := editDistance(strings.ToLower(name), s.name); d < least {
-			best, least = s.name, d
-		}
 	}
-	if best != "" {
-		return "did you mean " + best + "?"
+	if near := nearest.Name(name, names); near != "" {
+		return "did you mean " + near + "?"
 	}
 	return "settings are " + strings.Join(names, ", ")
-}
-
-// editDistance counts the letters to insert, delete or replace to make b of a (Levenshtein's distance).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

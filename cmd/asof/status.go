@@ -69,6 +69,7 @@ func (a *app) status(cmd *cobra.Command, server string) ([]viewStatus, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.noteEdits()
 	history, err := offline.Open(cmd.Context(), p.settings.Warehouse, offline.Options{})
 	if err != nil {
 		return nil, err

@@ -110,7 +110,12 @@ func TestKillChild(t *testing.T) {
 // TestKill lets a process die by SIGKILL at every durable step in turn, just before and just after its effect. Whatever the
 // moment, a restart makes online agree with offline, and going on ends in the state of an undisturbed run.
 func TestKill(t *testing.T) {
-	undisturbed := newWorld(t, t.TempDir(), killOptions)
+	steps, options := 0, killOptions
+	options.step = func(string, bool) error {
+		steps++
+		return nil
+	}
+	undisturbed := newWorld(t, memoryDir(t), options)
 	for _, operation := range killOperations {
 		undisturbed.must(operation(undisturbed))
 	}
@@ -119,30 +124,34 @@ func TestKill(t *testing.T) {
 	if strings.Count(want, "PRESENT") < 8 {
 		t.Fatalf("the undisturbed run has too little to compare:\n%s", want)
 	}
+	if steps < 80 {
+		t.Fatalf("only %d times before or after a durable step: some are not announced", steps)
+	}
 	stride := 1
 	if testing.Short() {
 		stride = 7
 	}
-	steps := 0
-	for ; ; steps += stride {
-		dir := t.TempDir()
-		command := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
-		command.Env = append(os.Environ(), killDir+"="+dir, killStep+"="+strconv.Itoa(steps))
-		out, err := command.CombinedOutput()
-		if err == nil {
-			break // it got to the end
-		}
-		if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-			t.Fatalf("step %d: the child did not die by the signal: %v\n%s", steps, err, out)
-		}
-		if got := recoverKilled(t, dir); got != want {
-			t.Fatalf("killed at step %d: got\n%s\nwant\n%s", steps, got, want)
-		}
+	for step := 0; step < steps; step += stride {
+		t.Run(strconv.Itoa(step), func(t *testing.T) {
+			t.Parallel()
+			dir := memoryDir(t)
+			killAt(t, dir, step)
+			if got := recoverKilled(t, dir); got != want {
+				t.Fatalf("got\n%s\nwant\n%s", got, want)
+			}
+		})
 	}
-	if steps < 40 {
-		t.Fatalf("only %d durable steps: some are not announced", steps)
+}
+
+// killAt runs the child in dir, which dies at the given step.
+func killAt(t *testing.T, dir string, step int) {
+	t.Helper()
+	command := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
+	command.Env = append(os.Environ(), killDir+"="+dir, killStep+"="+strconv.Itoa(step))
+	out, err := command.CombinedOutput()
+	if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("the child did not die by the signal: %v\n%s", err, out)
 	}
-	t.Logf("%d durable steps, before and after", steps)
 }
 
 // recoverKilled starts again where a killed process has left off, goes on to the end, and returns the state.

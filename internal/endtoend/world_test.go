@@ -74,6 +74,25 @@ func (w *world) open() {
 		Memory: w.options.memory, Workers: w.options.workers, Version: "test"}
 }
 
+// memoryDir returns a directory for the time of the test, where syncing costs nothing if there is such a place: what a process has
+// written outlives it there too.
+func memoryDir(t interface {
+	tester
+	Cleanup(func())
+}) string {
+	t.Helper()
+	parent := "/dev/shm"
+	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
+		parent = ""
+	}
+	dir, err := os.MkdirTemp(parent, "asof-*")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // close closes the stores, as a process does that ends.
 func (w *world) close() {
 	w.t.Helper()

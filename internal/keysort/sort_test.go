@@ -44,3 +44,29 @@ func TestRowsAgreesWithStableSort(t *testing.T) {
 		}
 	})
 }
+
+// TestSplitKeepsOrder cuts rows into parts and sorts each: together they must be what sorting all gives.
+func TestSplitKeepsOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 500).Draw(t, "rows")
+		number := rapid.Int64Range(-3, rapid.SampledFrom([]int64{-3, 3, 1000}).Draw(t, "greatest"))
+		keys, times := rapid.SliceOfN(number, n, n).Draw(t, "keys"), rapid.SliceOfN(number, n, n).Draw(t, "times")
+		var rows []uint32
+		for i := range n {
+			if i%7 != 3 {
+				rows = append(rows, uint32(i))
+			}
+		}
+		parts := Split(rows, keys, times, rapid.IntRange(1, 9).Draw(t, "parts"))
+		var got []uint32
+		for _, part := range parts {
+			if len(part) == 0 {
+				t.Fatal("an empty part")
+			}
+			got = append(got, Rows(slices.Clone(part), keys, times)...)
+		}
+		if want := Rows(slices.Clone(rows), keys, times); !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	})
+}

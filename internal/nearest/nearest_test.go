@@ -7,10 +7,10 @@ import (
 )
 
 func TestName(t *testing.T) {
-	candidates := []string{"customer_spend", "customer_profile", "id", "Age"}
+	candidates := []string{"customer_spend", "customer_profile", "id", "Age", "merchant.country"}
 	for name, want := range map[string]string{
 		"customer_spnd": "customer_spend", "customer_profiles": "customer_profile", "CUSTOMER_SPEND": "customer_spend",
-		"age": "Age", "ic": "id", "xy": "", "terminal": "", "": "",
+		"age": "Age", "ic": "id", "aeg": "Age", "Country": "merchant.country", "untry": "", "xy": "", "terminal": "", "": "",
 	} {
 		if got := Name(name, candidates); got != want {
 			t.Errorf("nearest to %q is %q, want %q", name, got, want)
@@ -31,10 +31,15 @@ func naive(a, b string) int {
 		return len(b)
 	case b == "":
 		return len(a)
-	case a[0] == b[0]:
-		return naive(a[1:], b[1:])
 	}
-	return 1 + min(naive(a[1:], b), naive(a, b[1:]), naive(a[1:], b[1:]))
+	least := 1 + min(naive(a[1:], b), naive(a, b[1:]), naive(a[1:], b[1:]))
+	if a[0] == b[0] {
+		least = min(least, naive(a[1:], b[1:]))
+	}
+	if len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] {
+		least = min(least, 1+naive(a[2:], b[2:]))
+	}
+	return least
 }
 
 func TestEditsAgainstTwin(t *testing.T) {

@@ -53,8 +53,8 @@ func (f *File) Pages(rowGroup int, path string) (pages []PageBound) {
 	}
 	for i := range pages {
 		pages[i].AllNull = index.NullPages[i]
-		if !pages[i].AllNull {
-			pages[i].Min, pages[i].Max, _ = c.bounds(index.MinValues[i], index.MaxValues[i])
+		if low, high, ok := c.bounds(index.MinValues[i], index.MaxValues[i]); ok && !pages[i].AllNull {
+			pages[i].Min, pages[i].Max = low, high
 		}
 	}
 	return pages

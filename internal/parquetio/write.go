@@ -43,8 +43,8 @@ const (
 // chunkValuesMax bounds the values that go to the encoder at once, so that they stay in the processor's cache; a
 // page of wide values ends after the chunk that fills writtenPageBytesMax.
 const (
-	chunkValuesMax = 1024
-	writtenPageBytesMax   = 1 << 20
+	chunkValuesMax      = 1024
+	writtenPageBytesMax = 1 << 20
 )
 
 // Stats tells what a [Writer] has written.

@@ -13,6 +13,10 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
+// defaultCodec is Snappy: every reader has it. Six columns of a view (two delta-encoded, three random floats, one
+// dictionary) read at 24 M rows a CPU second with it, 17 M with Zstandard, 19 M with LZ4 and 17 M plain; on amounts of money
+// at 37, 42, 40 and 29 M, in files within 2 % of each other (BenchmarkWriter, BenchmarkWrittenRead): the encodings have
+// done the work already.
 func defaultCodec() compress.Codec { return &parquet.Snappy }
 
 // record is a group whose fields keep their order; a parquet.Group sorts them by name.
@@ -87,7 +91,8 @@ func scalarNode(k feature.Kind) parquet.Node {
 const sampleRows = 1 << 14
 
 // encodingFor chooses a column's encoding from its first rows: deltas for integers that grow from row to row, a
-// dictionary where at most half of a sample's values are distinct, else plain (nil).
+// dictionary where at most half of a sample's values are distinct, else plain (nil). Sorted int64 keys with 20 rows each take
+// 0.03 B a row as deltas and decode at 340 M rows a CPU second; with a dictionary 0.72 B and 153 M.
 func encodingFor(c ColumnSpec, arrays []arrow.Array) encoding.Encoding {
 	integer := c.Type.Kind == feature.Int32 || c.Type.Kind == feature.Int64 || c.Type.Kind == feature.Timestamp
 	switch {
@@ -105,7 +110,7 @@ func encodingFor(c ColumnSpec, arrays []arrow.Array) encoding.Encoding {
 
 // repeats reports whether at most half of the first non-NULL values are distinct.
 func repeats(arrays []arrow.Array) bool {
-	distinct, n := map[string]struct{}{}, 0
+	distinct, n := sample{}, 0
 	for _, a := range arrays {
 		if list, ok := a.(*array.List); ok {
 			from, _ := list.ValueOffsets(0)
@@ -114,21 +119,29 @@ func repeats(arrays []arrow.Array) bool {
 		}
 		for i := 0; i < a.Len() && n < sampleRows; i++ {
 			if a.IsValid(i) {
-				distinct[sampleKey(a, i)] = struct{}{}
+				distinct.add(a, i)
 				n++
 			}
 		}
 	}
-	return n > 0 && 2*len(distinct) <= n
+	return n > 0 && 2*(len(distinct.bits)+len(distinct.text)) <= n
 }
 
-func sampleKey(a arrow.Array, i int) string {
+// sample is a set of values of one type.
+type sample struct {
+	bits map[uint64]struct{}
+	text map[string]struct{}
+}
+
+func (s *sample) add(a arrow.Array, i int) {
 	var bits uint64
 	switch a := a.(type) {
 	case *array.String:
-		return a.Value(i)
+		s.addText(a.Value(i))
+		return
 	case *array.Binary:
-		return string(a.Value(i))
+		s.addText(string(a.Value(i)))
+		return
 	case *array.Int32:
 		bits = uint64(a.Value(i))
 	case *array.Int64:
@@ -144,11 +157,17 @@ func sampleKey(a arrow.Array, i int) string {
 			bits = 1
 		}
 	}
-	var key [8]byte
-	for j := range key {
-		key[j] = byte(bits >> (8 * j))
+	if s.bits == nil {
+		s.bits = map[uint64]struct{}{}
 	}
-	return string(key[:])
+	s.bits[bits] = struct{}{}
+}
+
+func (s *sample) addText(v string) {
+	if s.text == nil {
+		s.text = map[string]struct{}{}
+	}
+	s.text[v] = struct{}{}
 }
 
 // stats sums up the footer.

@@ -22,7 +22,7 @@ func appendValues(values []parquet.Value, a arrow.Array, from, to int, optional 
 }
 
 // appendScalars appends values of definition level `level`, and NULLs one level below. Each kind has a loop of its own, so
-// that making a value is inlined: 6 ns a value, a third of what a function value costs here.
+// that making a value is inlined; with a function value in its place the whole writer is half as fast.
 func appendScalars(values []parquet.Value, a arrow.Array, from, to, level int) []parquet.Value {
 	begin := len(values)
 	switch a := a.(type) {

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/klauspost/compress/snappy"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -132,33 +133,70 @@ func withoutStoredSchema(s *arrow.Schema) *arrow.Schema {
 const rowsPerGroupMax = 128 << 10
 
 type parquetEncoder struct {
-	w      *pqarrow.FileWriter
+	out    io.Writer
+	w      *pqarrow.FileWriter // nil before the first batch, which decides what is compressed
 	schema *arrow.Schema
 }
 
 func newParquetEncoder(w io.Writer, schema *arrow.Schema) (encoder, error) {
+	schema = withoutFixedLists(withoutStoredSchema(schema))
+	if _, err := pqarrow.ToParquet(schema, writerProperties(schema, nil), arrowProperties()); err != nil {
+		return nil, feature.Errorf(feature.ErrInvalid, "the table cannot be written as Parquet: %w", err)
+	}
+	return &parquetEncoder{out: w, schema: schema}, nil
+}
+
+// arrowProperties has the schema stored, which keeps what Parquet alone forgets: dictionaries, time zones, large strings.
+func arrowProperties() pqarrow.ArrowWriterProperties {
+	return pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema())
+}
+
+// writerProperties returns how a table of which batch is the beginning, nil where that is not known, is written.
+func writerProperties(schema *arrow.Schema, batch arrow.RecordBatch) *parquet.WriterProperties {
 	options := []parquet.WriterProperty{
 		parquet.WithCompression(compress.Codecs.Snappy),
 		parquet.WithMaxRowGroupLength(rowsPerGroupMax),
 		parquet.WithCreatedBy("asof"),
 	}
-	for _, f := range schema.Fields() {
+	for i, f := range schema.Fields() {
+		if !arrow.IsPrimitive(f.Type.ID()) {
+			continue
+		}
 		// Dictionaries of numbers seldom repay their making: BenchmarkWrite takes three times as long with them.
-		if arrow.IsPrimitive(f.Type.ID()) {
-			options = append(options, parquet.WithDictionaryPath(parquet.ColumnPath{f.Name}, false))
+		options = append(options, parquet.WithDictionaryPath(parquet.ColumnPath{f.Name}, false))
+		if batch != nil && !compressible(batch.Column(i)) {
+			options = append(options, parquet.WithCompressionPath(parquet.ColumnPath{f.Name}, compress.Codecs.Uncompressed))
 		}
 	}
-	// The stored schema keeps what Parquet alone forgets: dictionaries, time zones, large strings.
-	arrowProps := pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema())
-	schema = withoutFixedLists(withoutStoredSchema(schema))
-	fw, err := pqarrow.NewFileWriter(schema, w, parquet.NewWriterProperties(options...), arrowProps)
-	if err != nil {
-		return nil, feature.Errorf(feature.ErrInvalid, "the table cannot be written as Parquet: %w", err)
+	return parquet.NewWriterProperties(options...)
+}
+
+// compressible reports whether a sample of a column of numbers shrinks by a tenth. Finding nothing to compress takes Snappy
+// three times as long as writing the bytes, and most columns of float64 features are like that.
+func compressible(column arrow.Array) bool {
+	const sampleBytes = 32 << 10
+	data := column.Data()
+	width := data.DataType().(arrow.FixedWidthDataType).BitWidth()
+	values := data.Buffers()[1]
+	if values == nil || width < 8 {
+		return true
 	}
-	return &parquetEncoder{fw, schema}, nil
+	sample := values.Bytes()[min(values.Len(), data.Offset()*width/8):]
+	sample = sample[:min(sampleBytes, len(sample), data.Len()*width/8)]
+	return len(snappy.Encode(nil, sample)) < len(sample)-len(sample)/10
+}
+
+func (e *parquetEncoder) open(batch arrow.RecordBatch) (err error) {
+	e.w, err = pqarrow.NewFileWriter(e.schema, e.out, writerProperties(e.schema, batch), arrowProperties())
+	return err
 }
 
 func (e *parquetEncoder) write(batch arrow.RecordBatch) error {
+	if e.w == nil {
+		if err := e.open(batch); err != nil {
+			return err
+		}
+	}
 	columns := append([]arrow.Array(nil), batch.Columns()...)
 	for i, c := range columns {
 		if fixed, ok := c.(*array.FixedSizeList); ok {
@@ -172,7 +210,14 @@ func (e *parquetEncoder) write(batch arrow.RecordBatch) error {
 	return e.w.WriteBuffered(array.NewRecordBatch(e.schema, columns, batch.NumRows()))
 }
 
-func (e *parquetEncoder) finish() error { return e.w.Close() }
+func (e *parquetEncoder) finish() error {
+	if e.w == nil {
+		if err := e.open(nil); err != nil {
+			return err
+		}
+	}
+	return e.w.Close()
+}
 
 // withoutFixedLists makes plain lists of columns of fixed-size lists, which pqarrow cannot write when one is NULL. In
 // Parquet both are the same.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -36,6 +37,7 @@ type Writer struct {
 	encoder encoder
 	schema  *arrow.Schema
 	rows    int64
+	whole   bool  // the temporary file is complete, on disk and closed
 	failed  error // the first failure of Write; Commit repeats it
 }
 
@@ -120,8 +122,9 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 // Rows returns the number of rows written so far.
 func (w *Writer) Rows() int64 { return w.rows }
 
-// Commit completes the file, syncs it to disk and moves it to its place. On an error nothing is left of it.
-func (w *Writer) Commit() (err error) {
+// Finish completes the file and syncs it to disk, so that nothing can be wanting for Commit to move it to its place. On an error
+// nothing is left of it.
+func (w *Writer) Finish() error {
 	if w.failed != nil {
 		w.Abort()
 		return w.failed
@@ -129,22 +132,35 @@ func (w *Writer) Commit() (err error) {
 	if w.file == nil {
 		return feature.Errorf(feature.ErrInternal, "write %s: the writer is closed", w.path)
 	}
-	defer w.Abort() // does nothing after success
-	if err := guard(w.encoder.finish); err != nil {
-		return w.encodeFault(err)
+	if w.whole {
+		return nil
 	}
-	if err := w.buffer.Flush(); err != nil {
-		return w.fault(err)
+	err := guard(w.encoder.finish)
+	if err != nil {
+		err = w.encodeFault(err)
+	} else if err = w.fault(w.buffer.Flush()); err == nil {
+		err = w.step("sync", w.file.Sync)
 	}
-	if err := w.step("sync", w.file.Sync); err != nil {
+	if err == nil {
+		err = w.fault(w.file.Close())
+	}
+	if err != nil {
+		w.Abort()
 		return err
 	}
+	w.whole = true
+	return nil
+}
+
+// Commit moves the file to its place, after Finish if that was not called. On an error nothing is left of it.
+func (w *Writer) Commit() error {
+	if err := w.Finish(); err != nil {
+		return err
+	}
+	defer w.Abort() // does nothing after success
 	// A crash from here to the rename leaves a whole but hidden temporary file, and path as it was.
 	temporary := w.file.Name()
-	if err := w.file.Close(); err != nil {
-		return w.fault(err)
-	}
-	err = w.step("rename", func() error { return os.Rename(temporary, w.path) })
+	err := w.step("rename", func() error { return os.Rename(temporary, w.path) })
 	if err != nil {
 		return err
 	}
@@ -199,6 +215,9 @@ func (w *Writer) step(name string, effect func() error) error {
 func (w *Writer) fault(err error) error {
 	if err == nil || feature.KindOf(err) != feature.ErrInternal {
 		return err
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EFBIG) {
+		return feature.Errorf(feature.ErrUnavailable, "write %s: %w: nothing was left there; make room, or write to another disk", w.path, err)
 	}
 	return feature.Errorf(feature.ErrUnavailable, "write %s: %w: nothing was left there", w.path, err)
 }
