@@ -7,13 +7,13 @@ TOOL  = $(GO) tool -modfile=tools/go.mod
 # From the directory proto, where buf works.
 BUF   = $(GO) tool -modfile=../tools/go.mod buf
 
-.PHONY: help build demo test lint generate generate-check
+.PHONY: help build demo test lint generate generate-check bench bench-peers
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
 
 build: ## bin/asof
-	$(GO) build -trimpath -o bin/asof ./cmd/asof
+	$(GO) build -o bin/asof ./cmd/asof
 
 demo: build ## the main job from end to end, on simulated payments
 	./examples/demo/run.sh
@@ -32,8 +32,19 @@ lint: generate-check ## formatting, vet, staticcheck, buf, and the house rules o
 generate: ## the code that is generated from proto/
 	cd proto && $(BUF) generate
 
+# Go passes over directories that begin with an underscore: ./... is the same while this runs.
 generate-check: ## fails when that code is stale
-	@rm -rf build/generated
-	@cd proto && $(BUF) generate --output ../build/generated
-	@diff -r --exclude='*.proto' proto/asof build/generated/asof || \
+	@rm -rf build/_generated
+	@cd proto && $(BUF) generate --output ../build/_generated
+	@diff -r --exclude='*.proto' proto/asof build/_generated/asof || \
 		{ echo "The generated code is stale: run make generate, and commit what it changes."; exit 1; }
+
+PEERS = build/peers/bin/python
+
+bench: ## the benchmarks of docs/benchmarks.md; ONLY=join runs one part, and bench-peers puts DuckDB beside it
+	$(GO) build -o build/asof-bench ./bench
+	build/asof-bench $(if $(ONLY),-only $(ONLY)) $(if $(wildcard $(PEERS)),-peer $(PEERS))
+
+bench-peers: ## DuckDB from PyPI below build/, for bench alone; needs Python 3
+	python3 -m venv build/peers
+	build/peers/bin/pip install --quiet --requirement bench/peers.txt

@@ -15,6 +15,10 @@ func (l *loader) entity(o object) {
 	name := l.entities.define(o)
 	e := &Entity{Name: name, Notes: o.notes()}
 	taken := map[string]string{}
+	given := 0
+	if n := o.get("keys"); n != nil {
+		given = len(n.Content) / 2
+	}
 	for _, p := range o.pairs("keys") {
 		t, err := feature.ParseType(p.value.Value)
 		if err != nil || !o.columnName(p.key, "key", taken) {
@@ -22,7 +26,9 @@ func (l *loader) entity(o object) {
 		}
 		e.Keys = append(e.Keys, feature.Field{Name: p.key.Value, Type: t})
 	}
-	define(l.entityOf, name, e)
+	if len(e.Keys) == given { // else what refers to its keys would be faulty for no fault of its own
+		define(l.entityOf, name, e)
+	}
 	l.model.Entities = append(l.model.Entities, e)
 }
 

@@ -89,6 +89,8 @@ func syntaxFault(name, text string, err error) *Fault {
 	}
 	switch lines := strings.Split(text, "\n"); {
 	case fault.Line < 1 || fault.Line > len(lines):
+	case strings.HasPrefix(load.Message, "unknown anchor"):
+		fault.Hint = `a value that begins with * is an alias to YAML: if it is none, put it in quotes, as in parquet: "*.parquet"`
 	case strings.HasPrefix(at(lines[fault.Line-1], fault.Column), "@"):
 		fault.Hint = `quote a value that begins with @, as in schedule: "@daily"`
 	case strings.HasPrefix(at(lines[fault.Line-1], fault.Column), "\t"):

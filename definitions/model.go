@@ -87,7 +87,6 @@ type View struct {
 	Line int
 
 	columns []feature.Field
-	exprs   []string // per feature, what it is computed from in Spark SQL
 }
 
 // SourceKeys returns what to ask of source.Read as Request.Keys: the source column of each key part, with the type of

@@ -2,7 +2,6 @@ package feature
 
 import (
 	"encoding/binary"
-	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -132,6 +131,3 @@ func decodeString(b []byte) ([]byte, int) {
 	}
 	return nil, 0
 }
-
-// MaxKeyBytes bounds an encoded key; the online store holds none that is longer.
-const MaxKeyBytes = math.MaxUint16 - 64

@@ -9,12 +9,11 @@ import (
 	"path/filepath"
 	"strconv"
 
+	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 
 	"github.com/asof-store/asof/feature"
-
-	icebergio "github.com/apache/iceberg-go/io"
 )
 
 // writeTemporary writes metadata under a name that no reader looks at, and makes it and all that it refers to in its

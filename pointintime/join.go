@@ -109,7 +109,7 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 // no more than would leave shardRowsMin.
 func shardsFor(rows, workers int) int {
 	const (
-		shardRowsMax = 1 << 18 // sorting and walking it takes 20 MB; half of it is no faster and decodes more pages twice
+		shardRowsMax = 1 << 18 // sorting and walking it takes 20 MB; each shard decodes the pages at its ends once more
 		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
 	)
 	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))

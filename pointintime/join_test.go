@@ -243,7 +243,7 @@ func randomRows(t *rapid.T, view *feature.View) []testRow {
 		r.features = make([]any, len(view.Features))
 		r.event = feature.Time(rapid.IntRange(0, 12).Draw(t, "event"))
 		if view.HasCreatedTime && rapid.IntRange(0, 4).Draw(t, "known") > 0 {
-			r.created = feature.Time(rapid.IntRange(0, 20).Draw(t, "created"))
+			r.created = r.event + feature.Time(rapid.IntRange(-1, 6).Draw(t, "created"))
 		}
 		for f := range view.Features {
 			if rapid.IntRange(0, 3).Draw(t, "null") > 0 {

@@ -12,16 +12,22 @@ import (
 	"golang.org/x/term"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run executes the process's command line and returns its exit code.
+func run() int {
 	a := newApp(os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), time.Now)
 	terminated, stopTerminate := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stopTerminate()
 	ctx, stop := signal.NotifyContext(terminated, os.Interrupt)
-	// The first signal asks the verb to leave everything consistent; the second does what it does everywhere.
-	context.AfterFunc(ctx, func() { stop(); stopTerminate() })
+	defer stop()
+	// The first signal asks the verb to leave everything consistent; the second does what it does everywhere. Stopping the contexts
+	// here would do that too, and make every signal look like both.
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })
 	signal.Ignore(syscall.SIGXFSZ) // so that a file too large is a write that fails
 	code := a.run(ctx, os.Args[1:])
 	if code == exitInterrupted && terminated.Err() != nil {
 		code = exitTerminated
 	}
-	os.Exit(code)
+	return code
 }

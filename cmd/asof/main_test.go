@@ -64,7 +64,7 @@ func TestCommandLines(t *testing.T) {
 		{"init again", "init project", "", filepath.Join("project", "asof.yaml") + " is there already", 4},
 		{"simulate", "simulate demo --customers 20 --seed 3", "payments of 20 customers", "", 0},
 		{"simulate again", "simulate demo", "", "remove it or choose another directory", 4},
-		{"a place that cannot be", "simulate /dev/null/demo", "", "/dev/null", 6},
+		{"a place that cannot be", "simulate /dev/null/demo --customers 20", "", "/dev/null", 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := asof(t, strings.Fields(c.args)...)

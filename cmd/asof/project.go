@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -31,8 +32,36 @@ func (a *app) project(cmd *cobra.Command) (*project, error) {
 	return &project{a: a, settings: s, registry: registry}, nil
 }
 
+// checkDirectory says what is wrong with a store's directory that is there and cannot be used; what is not there is made by who
+// needs it.
+func checkDirectory(store, flag, path string) error {
+	fault := func(format string, args ...any) error {
+		return feature.Errorf(feature.ErrUnavailable, "%s %s "+format+": name another directory with %s in asof.yaml, or --%s",
+			append(append([]any{store, path}, args...), flag, flag)...)
+	}
+	link, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && link.Mode()&fs.ModeSymlink != 0 {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fault("is a symbolic link to a place that does not exist")
+		}
+	}
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return fault("is not a directory")
+	}
+	if _, err = os.ReadDir(path); err != nil {
+		return fault("is a directory that cannot be read (%w)", err)
+	}
+	return nil
+}
+
 // applied returns the definitions that were applied last.
 func (p *project) applied() (*definitions.Model, error) {
+	if err := checkDirectory("warehouse", "warehouse", p.settings.Warehouse); err != nil {
+		return nil, err
+	}
 	current, err := p.registry.Current()
 	if err != nil {
 		return nil, err
@@ -50,6 +79,9 @@ func (p *project) noteEdits() {
 
 // appliedOrNone is applied, with nil and version 0 where nothing was applied yet.
 func (p *project) appliedOrNone() (*definitions.Model, int, error) {
+	if err := checkDirectory("warehouse", "warehouse", p.settings.Warehouse); err != nil {
+		return nil, 0, err
+	}
 	current, err := p.registry.Current()
 	if errors.Is(err, feature.ErrNotFound) {
 		return nil, 0, nil
@@ -63,6 +95,9 @@ func (p *project) appliedOrNone() (*definitions.Model, int, error) {
 
 // openOnline opens the online store, which this process then holds alone.
 func (p *project) openOnline() (*online.Store, error) {
+	if err := checkDirectory("online store", "online", p.settings.Online); err != nil {
+		return nil, err
+	}
 	return online.Open(p.settings.Online, online.Options{Logger: p.a.log})
 }
 

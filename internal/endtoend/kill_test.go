@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -225,4 +226,32 @@ func (w *world) killState() string {
 		}
 	}
 	return fmt.Sprintf("watermark %s\n%s%s", watermark, history, served)
+}
+
+// TestUnfinishedPublication lets a publication fail after its values are written and before its state is, then takes the rows
+// it came from out of the history: nothing of them may stay online, although no commit since then has touched what the state says
+// was published.
+func TestUnfinishedPublication(t *testing.T) {
+	disk := errors.New("the disk is gone")
+	fail, options := false, killOptions
+	options.step = func(name string, done bool) error {
+		if fail && name == "state" && !done {
+			return disk
+		}
+		return nil
+	}
+	w := newWorld(t, memoryDir(t), options)
+	defer func() { w.close() }()
+	w.write("src/a.parquet", killRows(0, 9, 1))
+	w.must(w.killRun(10*second, "", materialize.Request{}))
+	w.write("src/b.parquet", killRows(9, 18, 2))
+	fail = true
+	if err := w.killRun(20*second, "", materialize.Request{}); !errors.Is(err, disk) {
+		t.Fatalf("got %v", err)
+	}
+	fail = false
+	w.write("src/b.parquet", killRows(0, 0, 2))
+	from := 9 * second
+	w.must(w.killRun(20*second, "", materialize.Request{From: &from}))
+	w.killState() // compares online with offline
 }

@@ -6,7 +6,7 @@ import (
 	"sort"
 )
 
-// samplesPerPart are taken to cut rows into parts: with 64, parts of random rows differ in size by about a quarter.
+// samplesPerPart are taken to cut rows into parts: with 64, sizes of parts deviate by about an eighth.
 const samplesPerPart = 64
 
 // Split deals rows, which index into keys and times, to at most parts groups, none of them empty, of about equal size that ascend by (key, time):

@@ -100,9 +100,9 @@ func Load(root string) ([]*Package, error) {
 	return packages, err
 }
 
-// skipped reports whether a directory holds nothing of this module's.
+// skipped reports whether a directory holds nothing of this module's, by go's own rules.
 func skipped(dir, name string) bool {
-	if strings.HasPrefix(name, ".") || name == "testdata" {
+	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" {
 		return true
 	}
 	_, err := os.Stat(filepath.Join(dir, "go.mod"))

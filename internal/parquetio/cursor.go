@@ -250,6 +250,7 @@ func (c *columnCursor[T]) fail(err error) error {
 
 // loadDictionary decodes the dictionary page p. Its values may refer to the body, which therefore is its own.
 func (c *columnCursor[T]) loadDictionary(p *page) error {
+	//lint:ignore SA1019 old files have it, and it has to be read
 	if p.encoding != format.Plain && p.encoding != format.PlainDictionary {
 		return c.walk.corrupt("a dictionary in the encoding %s", p.encoding)
 	}
@@ -281,6 +282,7 @@ func (c *columnCursor[T]) findDictionary() error {
 
 // load decodes the data page p.
 func (c *columnCursor[T]) load(p *page) error {
+	//lint:ignore SA1019 old files have it, and it has to be read
 	if p.encoding == format.PlainDictionary || p.encoding == format.RLEDictionary {
 		if err := c.findDictionary(); err != nil {
 			return err
@@ -352,6 +354,7 @@ func (c *columnCursor[T]) decodeValues(enc format.Encoding, body []byte, n int) 
 	if n == 0 {
 		return nil, nil
 	}
+	//lint:ignore SA1019 old files have it, and it has to be read
 	if enc != format.PlainDictionary && enc != format.RLEDictionary {
 		out, err := c.decode(c.scratch, enc, body, n)
 		if err == nil {

@@ -130,7 +130,9 @@ func drawTwinFile(t *rapid.T) twinFile {
 				row = append(row, c.draw(t).Level(min(i, 1), maxDef, 0))
 			}
 		}
-		for _, w := range []*parquet.Writer{w, naive} {
+		for _, w := range []interface {
+			WriteRows([]parquet.Row) (int, error)
+		}{w, naive} {
 			if _, err := w.WriteRows([]parquet.Row{row.Clone()}); err != nil {
 				t.Fatal(err)
 			}

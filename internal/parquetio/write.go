@@ -23,6 +23,26 @@ type ColumnSpec struct {
 	FieldID, ElementID int
 }
 
+// bounded reports whether the file gets bounds of the column's values. parquet-go mixes NaN into those of floats with a
+// dictionary, so that values lie outside; bounds of lists and of bytes that are no key are of no use.
+func (c ColumnSpec) bounded() bool {
+	switch c.Type.Kind {
+	case feature.Float32, feature.Float64:
+		return false
+	case feature.Bytes:
+		return c.Ordered
+	}
+	return !c.Type.List
+}
+
+// leaf returns the path of the column's values.
+func (c ColumnSpec) leaf() []string {
+	if c.Type.List {
+		return []string{c.Name, "list", "element"}
+	}
+	return []string{c.Name}
+}
+
 // WriterOptions change how a file is laid out. The zero value works.
 type WriterOptions struct {
 	RowGroupRows int               // rows in a row group; default 524288
@@ -61,8 +81,8 @@ type ColumnStats struct {
 	Bytes  int64 // in the file
 	Values int64 // values, NULL included; those of a list's elements
 	Nulls  int64 // NULLs among them
-	// Min and Max are the bounds of the values that are neither NULL nor NaN, in Parquet's plain encoding
-	// without length (a bool: one byte); nil where there is no such value, for lists, and for bytes that are not Ordered.
+	// Min and Max bound the values, in Parquet's plain encoding without length (a bool: one byte); nil where there are none but
+	// NULLs, for floats and lists, and for bytes that are not Ordered.
 	Min, Max []byte
 }
 
@@ -77,7 +97,7 @@ type Writer struct {
 	pending []arrow.RecordBatch // the rows of the row group to come
 	rows    int
 
-	file    *parquet.Writer // nil before the first row group: its encodings depend on its values
+	file    *parquet.GenericWriter[any] // nil before the first row group: its encodings depend on its values
 	leaves  []*parquet.ColumnWriter
 	scratch []parquet.Value
 }
@@ -191,19 +211,19 @@ func (w *Writer) open() {
 		parquet.ColumnIndexSizeLimit(w.indexBytes),
 	}
 	for _, c := range w.columns {
-		if c.Type.Kind == feature.Bytes && !c.Ordered {
-			options = append(options, parquet.SkipPageBounds(c.Name))
+		if !c.bounded() {
+			options = append(options, parquet.SkipPageBounds(c.leaf()...))
 		}
 	}
 	for k, v := range w.opts.KeyValues {
 		options = append(options, parquet.KeyValueMetadata(k, v))
 	}
-	w.file = parquet.NewWriter(w.out, options...)
+	w.file = parquet.NewGenericWriter[any](w.out, options...)
 	w.leaves = w.file.ColumnWriters()
 }
 
 // indexBytes is how long a bound in the page index may get; 0 is any length. Readers rely on the bounds of sorted columns, and
-// parquet-go cuts a bound that is all 0xff to one that is too low. (No UTF-8 is; other columns of bytes get no bounds.)
+// parquet-go cuts a bound that is all 0xff to one that is too low. (No UTF-8 is, and other columns of bytes have no bounds.)
 func (w *Writer) indexBytes(path []string) int {
 	for _, c := range w.columns {
 		if c.Ordered && c.Name == path[0] {

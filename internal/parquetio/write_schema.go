@@ -183,7 +183,7 @@ func (w *Writer) stats() Stats {
 			c.Bytes += chunk.TotalCompressedSize
 			c.Values += chunk.NumValues
 			c.Nulls += chunk.Statistics.NullCount
-			if !spec.Type.List {
+			if spec.bounded() {
 				c.widen(spec.Type.Kind, chunk.Statistics.MinValue, chunk.Statistics.MaxValue)
 			}
 		}
@@ -193,7 +193,7 @@ func (w *Writer) stats() Stats {
 
 // widen takes a row group's bounds into the column's.
 func (c *ColumnStats) widen(k feature.Kind, low, high []byte) {
-	if low == nil || high == nil || isNaN(k, low) || isNaN(k, high) {
+	if low == nil || high == nil {
 		return
 	}
 	if c.Min == nil || comparePlain(k, low, c.Min) < 0 {
@@ -204,21 +204,7 @@ func (c *ColumnStats) widen(k feature.Kind, low, high []byte) {
 	}
 }
 
-func plainType(k feature.Kind) parquet.Type {
-	return scalarNode(k).Type()
-}
-
 func comparePlain(k feature.Kind, a, b []byte) int {
-	t := plainType(k)
+	t := scalarNode(k).Type()
 	return t.Compare(t.Kind().Value(a), t.Kind().Value(b))
-}
-
-func isNaN(k feature.Kind, b []byte) bool {
-	switch k {
-	case feature.Float32:
-		return math.IsNaN(float64(plainType(k).Kind().Value(b).Float()))
-	case feature.Float64:
-		return math.IsNaN(plainType(k).Kind().Value(b).Double())
-	}
-	return false
 }

@@ -112,8 +112,8 @@ func within(a arrow.Array, i int, low, high any) bool {
 	switch a := a.(type) {
 	case *array.Int64:
 		return low.(int64) <= a.Value(i) && a.Value(i) <= high.(int64)
-	case *array.Float64:
-		return math.IsNaN(a.Value(i)) || low.(float64) <= a.Value(i) && a.Value(i) <= high.(float64)
+	case *array.Float64, *array.Float32:
+		return false // they have none, see ColumnSpec.bounded
 	case *array.String:
 		return low.(string) <= a.Value(i) && a.Value(i) <= high.(string)
 	}

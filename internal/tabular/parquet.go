@@ -14,7 +14,6 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
-	"github.com/klauspost/compress/snappy"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -45,7 +44,7 @@ func (r *parquetReader) open() error {
 	if err != nil {
 		return err
 	}
-	if stored := pf.MetaData().KeyValueMetadata().FindValue("ARROW:schema"); stored != nil {
+	if stored := pf.MetaData().KeyValueMetadata().FindValue(storedSchemaKey); stored != nil {
 		if err := checkStoredSchema(*stored); err != nil {
 			return err
 		}
@@ -116,12 +115,12 @@ func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 // withoutStoredSchema drops what pqarrow stores beside the schema: it writes its own anew.
 func withoutStoredSchema(s *arrow.Schema) *arrow.Schema {
 	md := s.Metadata()
-	if md.FindKey("ARROW:schema") < 0 {
+	if md.FindKey(storedSchemaKey) < 0 {
 		return s
 	}
 	var keys, values []string
 	for i, k := range md.Keys() {
-		if k != "ARROW:schema" {
+		if k != storedSchemaKey {
 			keys, values = append(keys, k), append(values, md.Values()[i])
 		}
 	}
@@ -131,6 +130,12 @@ func withoutStoredSchema(s *arrow.Schema) *arrow.Schema {
 
 // rowsPerGroupMax bounds the rows that lie in memory until a row group is written: 128 Ki rows of 20 columns are about 20 MB.
 const rowsPerGroupMax = 128 << 10
+
+// pageBytes is the size at which a page is compressed, which larger ones of a row group would be only at its end.
+const pageBytes = 256 << 10
+
+// storedSchemaKey is where pqarrow and others keep the Arrow schema of a table.
+const storedSchemaKey = "ARROW:schema"
 
 type parquetEncoder struct {
 	out    io.Writer
@@ -142,6 +147,9 @@ func newParquetEncoder(w io.Writer, schema *arrow.Schema) (encoder, error) {
 	schema = withoutFixedLists(withoutStoredSchema(schema))
 	if _, err := pqarrow.ToParquet(schema, writerProperties(schema, nil), arrowProperties()); err != nil {
 		return nil, feature.Errorf(feature.ErrInvalid, "the table cannot be written as Parquet: %w", err)
+	}
+	if plain(schema) {
+		return &columnsEncoder{out: w, schema: schema}, nil
 	}
 	return &parquetEncoder{out: w, schema: schema}, nil
 }
@@ -156,6 +164,7 @@ func writerProperties(schema *arrow.Schema, batch arrow.RecordBatch) *parquet.Wr
 	options := []parquet.WriterProperty{
 		parquet.WithCompression(compress.Codecs.Snappy),
 		parquet.WithMaxRowGroupLength(rowsPerGroupMax),
+		parquet.WithDataPageSize(pageBytes),
 		parquet.WithCreatedBy("asof"),
 	}
 	for i, f := range schema.Fields() {
@@ -171,8 +180,8 @@ func writerProperties(schema *arrow.Schema, batch arrow.RecordBatch) *parquet.Wr
 	return parquet.NewWriterProperties(options...)
 }
 
-// compressible reports whether a sample of a column of numbers shrinks by a tenth. Finding nothing to compress takes Snappy
-// three times as long as writing the bytes, and most columns of float64 features are like that.
+// compressible reports whether a sample of a column of numbers shrinks by a tenth. Where there is nothing
+// to find, Snappy is half of what writing costs: a table of 8 such columns and 2 M rows took it 0.44 processor seconds of 0.9.
 func compressible(column arrow.Array) bool {
 	const sampleBytes = 32 << 10
 	data := column.Data()
@@ -183,7 +192,8 @@ func compressible(column arrow.Array) bool {
 	}
 	sample := values.Bytes()[min(values.Len(), data.Offset()*width/8):]
 	sample = sample[:min(sampleBytes, len(sample), data.Len()*width/8)]
-	return len(snappy.Encode(nil, sample)) < len(sample)-len(sample)/10
+	codec, err := compress.GetCodec(compress.Codecs.Snappy)
+	return err != nil || len(codec.Encode(nil, sample)) < len(sample)-len(sample)/10
 }
 
 func (e *parquetEncoder) open(batch arrow.RecordBatch) (err error) {

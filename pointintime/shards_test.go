@@ -1,0 +1,79 @@
+package pointintime
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// TestShards joins a spine that is long enough to be parted among workers, keys and all, with history of which every value follows
+// from key and event time.
+func TestShards(t *testing.T) {
+	const keys, events, step, spineRows = 50, 40, 10, 200_000
+	types := []feature.Type{feature.Scalar(feature.Int64), feature.Scalar(feature.Bool), feature.Scalar(feature.String), feature.ListOf(feature.Int64)}
+	view := &feature.View{Name: "v", Keys: []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}}
+	question := Question{View: view}
+	for i, typ := range types {
+		view.Features = append(view.Features, feature.Feature{Field: feature.Field{Name: fmt.Sprintf("f%d", i), Type: typ}})
+		question.Features = append(question.Features, i)
+	}
+	valuesOf := func(key, event int64) []any {
+		n := key*1000 + event
+		if n%7 == 0 {
+			return []any{nil, nil, nil, nil}
+		}
+		return []any{n, n%3 == 0, fmt.Sprint(n), make([]int64, n%4)}
+	}
+	var rows [3][]testRow // a run each; an event time is in one of them
+	for key := range int64(keys) {
+		for e := range int64(events) {
+			encoded := feature.AppendKeyInt64(nil, key)
+			rows[e%3] = append(rows[e%3], testRow{key: []any{key}, encoded: encoded, event: feature.Time(e * step), created: feature.MinTime, features: valuesOf(key, e*step)})
+		}
+	}
+	runs := []Run{newMemoryRun(view, rows[0], 16), newMemoryRun(view, rows[1], 0), newMemoryRun(view, rows[2], 100)}
+	random := rand.New(rand.NewPCG(1, 2))
+	spineKeys, times := array.NewInt64Builder(memory.DefaultAllocator), array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
+	for range spineRows {
+		spineKeys.Append(random.Int64N(keys + 5))
+		times.Append(arrow.Timestamp(random.Int64N(events*step+50) - 5))
+	}
+	question.Keys, question.Times = []arrow.Array{spineKeys.NewArray()}, times.NewTimestampArray()
+	answer, err := Join(context.Background(), question, runs, Options{Workers: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected := map[[2]int64][]string{} // by key and event time
+	for i := range spineRows {
+		key, q := question.Keys[0].(*array.Int64).Value(i), int64(question.Times.Value(i))
+		event := min(q/step, events-1) * step
+		want, found := make([]any, len(types)), key < keys && q >= 0
+		if found {
+			want = valuesOf(key, event)
+		}
+		if answer.Found[i] != found || (found && int64(answer.EventTimes[i]) != event) {
+			t.Fatalf("row %d: found %v at %d, want %v at %d", i, answer.Found[i], answer.EventTimes[i], found, event)
+		}
+		id := [2]int64{key, event}
+		if !found {
+			id = [2]int64{-1, -1}
+		}
+		if expected[id] == nil {
+			for f, typ := range types {
+				expected[id] = append(expected[id], arrayOf(typ, []any{want[f]}).ValueStr(0))
+			}
+		}
+		for f := range types {
+			if got := answer.Columns[f].Values.ValueStr(i); got != expected[id][f] {
+				t.Fatalf("row %d, key %d at %d, feature %d: got %s, want %s", i, key, q, f, got, expected[id][f])
+			}
+		}
+	}
+}
