@@ -70,6 +70,7 @@ func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointinti
 		return err
 	}
 	p.noteEdits()
+	p.boundMemory()
 	snapshots, err := p.snapshots(ctx, svc)
 	defer func() {
 		for _, s := range snapshots {
