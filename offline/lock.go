@@ -140,5 +140,8 @@ func (j *journal) forget(files []string, committed bool) error {
 	return j.file.Sync()
 }
 
-// release frees the lock.
-func (j *journal) release() error { return j.file.Close() }
+// release frees the lock. It is unlocked before the file is closed: a process that this one is just starting holds a copy of the
+// file until it runs its own program, and with it, without that, the lock.
+func (j *journal) release() error {
+	return errors.Join(syscall.Flock(int(j.file.Fd()), syscall.LOCK_UN), j.file.Close())
+}
