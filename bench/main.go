@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,9 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strings"
+
+	"github.com/asof-store/asof/internal/memlimit"
+	"github.com/asof-store/asof/materialize"
 )
 
 func main() {
@@ -99,6 +103,7 @@ func runTask(ctx context.Context, text, profile string) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	memlimit.Set(cmp.Or(t.Memory, materialize.MemoryDefault)) // as asof does
 	o, err := do(ctx, t)
 	if err != nil {
 		return err

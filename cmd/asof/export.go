@@ -13,6 +13,7 @@ import (
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/memlimit"
 	"github.com/asof-store/asof/internal/progress"
 	"github.com/asof-store/asof/offline"
 	"github.com/asof-store/asof/pointintime"
@@ -70,7 +71,7 @@ func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointinti
 		return err
 	}
 	p.noteEdits()
-	p.boundMemory()
+	memlimit.Set(p.settings.Memory)
 	snapshots, err := p.snapshots(ctx, svc)
 	defer func() {
 		for _, s := range snapshots {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/memlimit"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
 	"github.com/asof-store/asof/online"
@@ -102,18 +102,9 @@ func (p *project) openOnline() (*online.Store, error) {
 	return online.Open(p.settings.Online, online.Options{Logger: p.a.log})
 }
 
-// boundMemory makes the collector keep the process near the memory setting: big columns hold no pointers, so that collecting twice
-// as often costs little and saves a third of the peak, and it works harder yet near the limit itself, though not below
-// what a process needs for its stores.
-func (p *project) boundMemory() {
-	const least = 256 << 20
-	debug.SetGCPercent(50)
-	debug.SetMemoryLimit(max(least, p.settings.Memory))
-}
-
 // engine returns an engine on the offline store and, where it is not nil, an online one.
 func (p *project) engine(ctx context.Context, store *online.Store) (*materialize.Engine, error) {
-	p.boundMemory()
+	memlimit.Set(p.settings.Memory)
 	history, err := offline.Open(ctx, p.settings.Warehouse, offline.Options{})
 	if err != nil {
 		return nil, err
