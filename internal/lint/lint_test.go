@@ -2,7 +2,10 @@ package lint
 
 import (
 	"fmt"
+	"go/ast"
 	"go/token"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -24,6 +27,42 @@ func TestHouse(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSemanticsNamesItsTests checks that every test, and every script, that docs/semantics.md names is there.
+func TestSemanticsNamesItsTests(t *testing.T) {
+	packages, err := Load("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, p := range packages {
+		for _, f := range p.Files {
+			for _, d := range f.AST.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok {
+					there[fn.Name.Name] = true
+				}
+			}
+		}
+	}
+	text, err := os.ReadFile("../../docs/semantics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)[^`]*`").FindAllSubmatch(text, -1)
+	if len(named) < 20 {
+		t.Fatalf("the page names only %d tests: the pattern does not find them", len(named))
+	}
+	for _, m := range named {
+		if !there[string(m[1])] {
+			t.Errorf("there is no test %s", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("`([0-9]_[a-z]+)`").FindAllSubmatch(text, -1) {
+		if _, err := os.Stat("../endtoend/testdata/scripts/" + string(m[1]) + ".txt"); err != nil {
+			t.Errorf("there is no script %s", m[1])
+		}
 	}
 }
 
