@@ -63,7 +63,7 @@ func (s *Service) CheckNames(fullNames bool, taken ...string) error {
 			name := r.ColumnName(j, fullNames)
 			here := "view " + r.Name()
 			if other, ok := from[name]; ok {
-				hint := "give one of the views an alias (as: NAME) in the service, or use full names (view__feature)"
+				hint := "give one of the views an alias (as: NAME) in the service, or export with --full-names (view__feature)"
 				if fullNames {
 					hint = "give one of the views an alias (as: NAME) in the service"
 				}
