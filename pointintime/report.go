@@ -9,7 +9,6 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
-	"github.com/asof-store/asof/internal/progress"
 )
 
 // ageAccuracy is the relative error of age percentiles.
@@ -229,7 +228,7 @@ func (r *report) finish() ([]FeatureReport, error) {
 // Print writes the report in words.
 func (l *LeakReport) Print(w io.Writer, rows int64) error {
 	line := func(n int64, what string) error {
-		_, err := fmt.Fprintf(w, "  %s of %s rows %s\n", progress.Count(n), progress.Count(rows), what)
+		_, err := fmt.Fprintf(w, "  %d of %d rows %s\n", n, rows, what)
 		return err
 	}
 	if err := line(l.ExactTime, "took a value stamped at exactly their own time (allow_exact_matches: false on the view excludes those)"); err != nil {
