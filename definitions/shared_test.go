@@ -7,31 +7,13 @@ import (
 	"testing"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/material"
 )
-
-// sharedData returns the directory of real tables beside the repository, or skips the test.
-func sharedData(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-	}
-	data := filepath.Join(filepath.Dir(dir), "shared", "data")
-	if _, err := os.Stat(data); err != nil {
-		t.Skipf("no real tables at %s", data)
-	}
-	return data
-}
 
 // TestRealTables checks definitions against files, without a SchemaOf of the test's own, and loads them again from the
 // registry with the files gone.
 func TestRealTables(t *testing.T) {
-	data, dir := sharedData(t), t.TempDir()
+	data, dir := material.Path(t, "data"), t.TempDir()
 	if err := os.Symlink(data, filepath.Join(dir, "data")); err != nil {
 		t.Fatal(err)
 	}

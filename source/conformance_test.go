@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/material"
 	"github.com/asof-store/asof/internal/parquetio"
 	"github.com/google/go-cmp/cmp"
 )
@@ -19,7 +20,7 @@ var rewrite = flag.Bool("rewrite", false, "write testdata/parquet-testing.txt ag
 // Every file of apache/parquet-testing gives what testdata/parquet-testing.txt says: rows, or an error that names the
 // file. That the values are right is held against another reader in package parquetio.
 func TestConformance(t *testing.T) {
-	root := shared(t, "conformance/parquet-testing")
+	root := material.Path(t, "conformance/parquet-testing")
 	var got strings.Builder
 	for _, dir := range []string{"data", "data/aes256", "bad_data"} {
 		entries, err := os.ReadDir(filepath.Join(root, dir))

@@ -12,26 +12,6 @@ import (
 
 var always = feature.Range{From: feature.MinTime, To: feature.MaxTime}
 
-// shared returns a folder beside the project, and skips the test when it is not there.
-func shared(t testing.TB, path string) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-			continue
-		}
-		found := filepath.Join(dir, "..", "shared", path)
-		if _, err := os.Stat(found); err != nil {
-			t.Skipf("needs ../shared/%s, which is not here", path)
-		}
-		return found
-	}
-	t.Fatal("no go.mod above the test")
-	return ""
-}
-
 // write writes rows as a Parquet file under root.
 func write[T any](t testing.TB, root, file string, rows []T, opts ...parquet.WriterOption) {
 	t.Helper()

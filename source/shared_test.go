@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/material"
 )
 
 // Five files of one data set, with three physical types for one column.
 func TestGreenTaxi(t *testing.T) {
-	spec := Spec{Name: "taxi", Root: shared(t, "data/green_taxi"), Glob: "*.parquet", EventTime: "lpep_pickup_datetime"}
+	spec := Spec{Name: "taxi", Root: material.Path(t, "data/green_taxi"), Glob: "*.parquet", EventTime: "lpep_pickup_datetime"}
 	schema, err := Inspect(context.Background(), spec)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +46,7 @@ func TestGreenTaxi(t *testing.T) {
 }
 
 func TestDriverStats(t *testing.T) {
-	spec := Spec{Name: "drivers", Root: shared(t, "data/driver_stats"), Glob: "*.parquet", EventTime: "event_timestamp", CreatedTime: "created"}
+	spec := Spec{Name: "drivers", Root: material.Path(t, "data/driver_stats"), Glob: "*.parquet", EventTime: "event_timestamp", CreatedTime: "created"}
 	request := Request{Range: always, Keys: []feature.Field{field("driver_id", feature.Int64)}, Columns: []feature.Field{field("conv_rate", feature.Float32), field("avg_daily_trips", feature.Int32)}}
 	got, stats, err := rows(spec, request)
 	if err != nil || stats.Rows != 1808+1807 || stats.Skipped != 0 {
@@ -64,7 +65,7 @@ func TestDriverStats(t *testing.T) {
 }
 
 func TestFootball(t *testing.T) {
-	spec := Spec{Name: "results", Root: shared(t, "data/football"), Glob: "team_results.parquet", EventTime: "event_timestamp", CreatedTime: "created_timestamp"}
+	spec := Spec{Name: "results", Root: material.Path(t, "data/football"), Glob: "team_results.parquet", EventTime: "event_timestamp", CreatedTime: "created_timestamp"}
 	goals, teams := int64(0), map[string]bool{}
 	stats, err := Read(context.Background(), spec, Request{Range: always, Keys: []feature.Field{field("team", feature.String)}, Columns: []feature.Field{field("goal_diff", feature.Int64)}}, func(b Batch) error {
 		for i := range int(b.Record.NumRows()) {

@@ -18,28 +18,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/material"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/pointintime"
 )
-
-// shared returns a file or folder of the material beside the project, and skips the test where there is none.
-func shared(t testing.TB, name string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-	}
-	path := filepath.Join(filepath.Dir(dir), "shared", filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("skipped: the shared material is not beside the project (%s)", name)
-	}
-	return path
-}
 
 // pitCase is a point-in-time case from another project's tests.
 type pitCase struct {
@@ -61,7 +43,7 @@ type pitCase struct {
 // TestConformancePIT runs the point-in-time cases of pandas' and Feast's own tests through the real path: Parquet files,
 // definitions, materialization and export.
 func TestConformancePIT(t *testing.T) {
-	dir := shared(t, "conformance/pit")
+	dir := material.Path(t, "conformance/pit")
 	names, err := filepath.Glob(filepath.Join(dir, "*", "case.json"))
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no cases in %s: %v", dir, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/material"
 	"github.com/asof-store/asof/internal/tabular"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/pointintime"
@@ -45,7 +46,7 @@ services:
 // TestFootball joins all international football matches, home and away team being two roles of one entity, with the
 // teams' form as of the match's day, and compares it with looking at all of a team's results for each match.
 func TestFootball(t *testing.T) {
-	data := shared(t, "data/football")
+	data := material.Path(t, "data/football")
 	w := newWorld(t, t.TempDir(), worldOptions{})
 	defer w.close()
 	w.now = feature.TimeOf(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,31 +15,12 @@ import (
 	pqfile "github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/material"
 )
-
-// shared returns a folder beside the project, and skips the test when it is not there.
-func shared(t *testing.T, path string) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-			continue
-		}
-		found := filepath.Join(dir, "..", "shared", path)
-		if _, err := os.Stat(found); err != nil {
-			t.Skipf("needs ../shared/%s, which is not here", path)
-		}
-		return found
-	}
-	t.Fatal("no go.mod above the test")
-	return ""
-}
 
 // Another reader, arrow-go's, must see the same values wherever it sees any.
 func TestConformanceValues(t *testing.T) {
-	dir := shared(t, "conformance/parquet-testing/data")
+	dir := material.Path(t, "conformance/parquet-testing/data")
 	paths, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/material"
 	"github.com/asof-store/asof/internal/tabular"
 )
 
@@ -179,7 +180,7 @@ func TestFileHash(t *testing.T) {
 
 // TestParquetTestingFiles reads every file of apache/parquet-testing: rows or an error that names the file.
 func TestParquetTestingFiles(t *testing.T) {
-	root := shared(t, "conformance/parquet-testing")
+	root := material.Path(t, "conformance/parquet-testing")
 	read, refused := 0, 0
 	for _, dir := range []string{"data", "bad_data"} {
 		paths, err := filepath.Glob(filepath.Join(root, dir, "*.parquet"))
@@ -200,29 +201,6 @@ func TestParquetTestingFiles(t *testing.T) {
 		}
 	}
 	t.Logf("%d files read, %d refused", read, refused)
-}
-
-// shared returns a path under the shared material beside the project, and skips the test where there is none.
-func shared(t testing.TB, path string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if filepath.Dir(dir) == dir {
-			t.Skip("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	full := filepath.Join(dir, "..", "shared", path)
-	if _, err := os.Stat(full); err != nil {
-		t.Skipf("../shared/%s is not here", path)
-	}
-	return full
 }
 
 // FuzzParquet reads arbitrary bytes as a Parquet spine.
