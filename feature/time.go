@@ -45,6 +45,18 @@ func (t Time) Add(d time.Duration) Time {
 	return sum
 }
 
+// floor returns the last multiple of d since the epoch that is at or before t; the ends of time stay.
+func (t Time) floor(d time.Duration) Time {
+	if t == MinTime || t == MaxTime {
+		return t
+	}
+	past := t % Time(d.Microseconds())
+	if past < 0 {
+		past += Time(d.Microseconds())
+	}
+	return t.Add(-time.Duration(past) * time.Microsecond)
+}
+
 // Range is a closed interval of event times, [From, To]. It is empty when From > To.
 type Range struct{ From, To Time }
 

@@ -20,7 +20,9 @@ type Feature struct {
 	// Default replaces NULL in training and serving alike; nil means none. Its Go type is that of
 	// the column's values: bool, int32, int64, float32, float64, string, []byte, Time, or a slice of them
 	// for a list.
-	Default     any
+	Default any
+	// Aggregation is how the feature comes from the tiles of a windowed view; nil in a latest-value view.
+	Aggregation *Aggregation
 	Description string
 	Owner       string
 	Tags        map[string]string
@@ -28,16 +30,24 @@ type Feature struct {
 
 // View is what every engine has to know of a view: its columns and its rules of visibility. Where its rows come
 // from is the business of package definitions.
+//
+// A latest-value view stores rows and answers with the newest visible one. A windowed view stores tiles, which are the
+// partial states of its aggregations over the rows of a key in a stretch of time, and answers with what its functions make of the
+// tiles of a window.
 type View struct {
 	Name     string
 	Keys     []Field   // the entity's key parts in order; empty for a global entity
 	Features []Feature // in the order of the definition
-	// HasCreatedTime tells whether rows know when they became known.
+	// HasCreatedTime tells whether stored rows know when they became known. Tiles with a granularity do not.
 	HasCreatedTime bool
 	TTL            time.Duration // oldest age that still counts, inclusive; 0 is no limit
 	Delay          time.Duration // how late the data arrives; at least 0
 	// StrictlyBefore is `allow_exact_matches: false`: a row at exactly q - delay is not visible.
 	StrictlyBefore bool
+	// States are the columns of a windowed view's tiles, in the order in which they are stored; nil makes a latest-value view.
+	States []Field
+	// Granularity is the length of a windowed view's tiles; 0 is exact: a tile for each distinct time of a key's rows.
+	Granularity time.Duration
 	// Schedule is when the view is materialized; nil when it has no schedule.
 	Schedule Schedule
 	// Online tells whether the view is published to the online store.
@@ -54,13 +64,35 @@ type Schedule interface {
 }
 
 // Horizon returns the greatest event time that is visible at q. It is the one law of visibility: a row is visible
-// at q iff its event time <= Horizon(q). The result never decreases as q grows.
+// at q iff its event time <= Horizon(q), and a window of length W covers the event times in (Horizon(q) - W, Horizon(q)]. The
+// result never decreases as q grows. The event time of a tile is the last instant that it includes, so that the law holds for
+// tiles as it does for rows.
 func (v *View) Horizon(q Time) Time {
 	h := q.Add(-v.Delay)
+	if v.Granularity > 0 {
+		h = h.floor(v.Granularity)
+	}
 	if v.StrictlyBefore {
 		return h.Add(-time.Microsecond)
 	}
 	return h
+}
+
+// Windowed reports whether v stores tiles rather than rows.
+func (v *View) Windowed() bool { return len(v.States) > 0 }
+
+// TileOf returns the event times of the tile that a row with the given event time is in: just that time where v is exact or no
+// windowed view. Tiles include the end that windows include: the later one, or under StrictlyBefore the earlier one.
+func (v *View) TileOf(event Time) Range {
+	if v.Granularity == 0 {
+		return Range{event, event}
+	}
+	if v.StrictlyBefore {
+		from := event.floor(v.Granularity)
+		return Range{from, from.Add(v.Granularity - time.Microsecond)}
+	}
+	from := event.Add(-time.Microsecond).floor(v.Granularity)
+	return Range{from.Add(time.Microsecond), from.Add(v.Granularity)}
 }
 
 // Expired reports whether a row with the given event time is too old for an answer at q: older than q - delay - ttl.
@@ -79,12 +111,15 @@ func (v *View) Feature(name string) int {
 }
 
 // Columns returns the columns of the view's stored history in order: keys, event time, created time where the
-// view has one, features.
+// view has one, then the features of a latest-value view, or the states of a windowed one.
 func (v *View) Columns() []Field {
 	cols := append([]Field(nil), v.Keys...)
 	cols = append(cols, Field{EventTimeColumn, Scalar(Timestamp)})
 	if v.HasCreatedTime {
 		cols = append(cols, Field{CreatedTimeColumn, Scalar(Timestamp)})
+	}
+	if v.Windowed() {
+		return append(cols, v.States...)
 	}
 	for i := range v.Features {
 		cols = append(cols, v.Features[i].Field)
