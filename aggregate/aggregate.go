@@ -41,9 +41,13 @@ type Remover interface {
 
 // Spec describes a kind of state over an input: its columns and how to make it.
 type Spec struct {
+	// Input is the name of the aggregation's input.
+	Input string
 	// Columns are the stored columns, all nullable; the first one's name identifies the state within a view.
 	Columns []feature.Field
-	New     func() States
+	// Timed tells that Add and Fold look at the times of rows and tiles; the others take zero Times.
+	Timed bool
+	New   func() States
 }
 
 // Name returns the name that identifies the state within a view.
@@ -65,6 +69,7 @@ type Call struct {
 // OverflowError tells which group's integer sum does not fit its type.
 type OverflowError struct{ Group int }
 
+// Error says what does not fit.
 func (e *OverflowError) Error() string { return "an integer sum does not fit into int64" }
 
 // functionEntry is a function as definitions name it.

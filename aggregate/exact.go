@@ -70,10 +70,12 @@ func (s *exactSums) placeFloats(values []float64, power int) {
 	}
 	var positions []int
 	for _, v := range values {
+		if len(positions) == placeSample {
+			break
+		}
 		if v != 0 && !math.IsNaN(v) && !math.IsInf(v, 0) {
-			if _, exp, _ := magnitude(v); len(positions) < placeSample {
-				positions = append(positions, exp*power-s.unit)
-			}
+			_, exp, _ := magnitude(v)
+			positions = append(positions, exp*power-s.unit)
 		}
 	}
 	s.place(positions)

@@ -9,9 +9,10 @@ import (
 // functions lists all functions in the order in which documentation gives them.
 func functions() []functionEntry {
 	return []functionEntry{
-		countFunction(), sumFunction(), avgFunction(),
+		countFunction(), sumFunction(), avgFunction(), minFunction(), maxFunction(),
 		varianceFunction("var_pop", variance{}), varianceFunction("var_samp", variance{sample: true}),
 		varianceFunction("stddev_pop", variance{root: true}), varianceFunction("stddev_samp", variance{sample: true, root: true}),
+		firstFunction(), lastFunction(), firstNFunction(), lastNFunction(), distinctFunction(), percentileFunction(),
 	}
 }
 
@@ -58,6 +59,9 @@ func New(a feature.Aggregation) (*Call, error) {
 	call, err := f.call(a)
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrInvalid, "function %s %w", a.Function, err)
+	}
+	for i := range call.Specs {
+		call.Specs[i].Input = a.Input.Name
 	}
 	return call, nil
 }

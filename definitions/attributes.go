@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/source"
@@ -106,15 +107,22 @@ func viewAttributes(v *View) []attribute {
 		markColumns(computed, v.Where.Columns())
 	}
 	a = append(a, attribute{"where", where, true})
-	var names []feature.Field
+	// A latest-value view stores its features, a windowed one what its inputs are added up to.
+	stored, programs, what := make([]feature.Field, len(v.Features)), v.Programs, "feature"
 	for i, f := range v.Features {
-		names = append(names, f.Field)
-		a = append(a, attribute{"feature " + f.Name, f.Type.String() + " = " + v.Programs[i].SparkSQL(), true})
-		if _, plain := v.Programs[i].IsColumn(); !plain {
-			markColumns(computed, v.Programs[i].Columns())
+		stored[i] = f.Field
+	}
+	if v.Windowed() {
+		stored, programs, what = v.Inputs, v.InputPrograms, "input"
+		a = append(a, tileAttributes(v)...)
+	}
+	for i, f := range stored {
+		a = append(a, attribute{what + " " + f.Name, f.Type.String() + " = " + programs[i].SparkSQL(), true})
+		if _, plain := programs[i].IsColumn(); !plain {
+			markColumns(computed, programs[i].Columns())
 		}
 	}
-	a = append(a, attribute{orderOf + "feature", fieldNames(names), true})
+	a = append(a, attribute{orderOf + what, fieldNames(stored), true})
 	for _, c := range v.columns {
 		if computed[c.Name] { // 7 / 2 is not the same for integers and doubles
 			a = append(a, attribute{typeOf + c.Name, c.Type.String(), true})
@@ -123,16 +131,79 @@ func viewAttributes(v *View) []attribute {
 	return append(a, readAttributes(v)...)
 }
 
+// tileAttributes returns what determines the tiles of a windowed view beside its inputs.
+func tileAttributes(v *View) []attribute {
+	a := []attribute{{orderOf + "state", fieldNames(v.States), true}, {"granularity", formatLength(v.Granularity), true}}
+	for _, s := range v.States {
+		a = append(a, attribute{"state " + s.Name, s.Type.String(), true})
+	}
+	if v.Granularity > 0 { // which end a tile includes
+		a = append(a, attribute{"tile includes its later end", strconv.FormatBool(!v.StrictlyBefore), true})
+	}
+	return a
+}
+
+// aggregationAttributes returns what a windowed view makes of its tiles.
+func aggregationAttributes(v *View) []attribute {
+	var a []attribute
+	names := make([]feature.Field, len(v.Features))
+	for i, f := range v.Features {
+		names[i] = f.Field
+		a = append(a, attribute{name: "feature " + f.Name, value: describeAggregation(f.Aggregation)})
+	}
+	return append(a, attribute{name: orderOf + "feature", value: fieldNames(names)})
+}
+
+// describeAggregation says what an aggregation is, as in "avg of amount over 7d".
+func describeAggregation(g *feature.Aggregation) string {
+	text := g.Function
+	if g.N > 0 {
+		text += fmt.Sprintf("(n %d)", g.N)
+	}
+	if g.Precision > 0 {
+		text += fmt.Sprintf("(precision %d)", g.Precision)
+	}
+	if len(g.P) > 0 {
+		text += fmt.Sprintf("(p %s, accuracy %s)", percentiles(g.Parameters), plain(g.Accuracy))
+	}
+	window := "all of time"
+	if g.Window > 0 {
+		window = FormatDuration(g.Window)
+	}
+	return text + " of " + g.Input.Name + " over " + window
+}
+
+func percentiles(p feature.Parameters) string {
+	texts := make([]string, len(p.P))
+	for i, v := range p.P {
+		texts[i] = plain(v)
+	}
+	if !p.PList {
+		return texts[0]
+	}
+	return "[" + strings.Join(texts, " ") + "]"
+}
+
+func formatLength(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return FormatDuration(d)
+}
+
 // readAttributes returns what acts on reading a view's rows.
 func readAttributes(v *View) []attribute {
 	a := []attribute{
 		{name: "entity", value: v.Entity.Name},
 		{name: "source", value: v.Source.Name},
-		{name: "ttl", value: formatBound(v)},
+		{name: "ttl", value: formatLength(v.TTL)},
 		{name: "delay", value: FormatDuration(v.Delay)},
 		{name: "allow_exact_matches", value: strconv.FormatBool(!v.StrictlyBefore)},
 		{name: "schedule", value: v.ScheduleText},
 		{name: "online", value: strconv.FormatBool(v.Online)},
+	}
+	if v.Windowed() {
+		a = append(a, aggregationAttributes(v)...)
 	}
 	for _, f := range v.Features {
 		prefix := "feature " + f.Name + " "
@@ -140,13 +211,6 @@ func readAttributes(v *View) []attribute {
 		a = append(a, noteAttributes(prefix, Notes{f.Description, f.Owner, f.Tags})...)
 	}
 	return append(a, noteAttributes("", v.Notes)...)
-}
-
-func formatBound(v *View) string {
-	if v.TTL == 0 {
-		return ""
-	}
-	return FormatDuration(v.TTL)
 }
 
 func markColumns(set map[string]bool, names []string) {

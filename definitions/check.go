@@ -50,6 +50,8 @@ func (c *checker) check(n *yaml.Node, s *shape, label string) {
 				return
 			}
 		}
+	case numbersShape:
+		c.checkNumbers(n, s, label)
 	case listShape:
 		if len(n.Content) < s.itemsMin {
 			c.fault(n, "", "%s is empty: at least %d is needed", label, s.itemsMin)
@@ -61,6 +63,19 @@ func (c *checker) check(n *yaml.Node, s *shape, label string) {
 		c.checkDict(n, s, label)
 	case recordShape:
 		c.checkRecord(n, s, label)
+	}
+}
+
+// checkNumbers looks at the items of a list of numbers; a number alone is one.
+func (c *checker) checkNumbers(n *yaml.Node, s *shape, label string) {
+	if fits(n, listShape) && len(n.Content) < s.itemsMin {
+		c.fault(n, "", "%s is empty: at least %d is needed", label, s.itemsMin)
+	}
+	for _, item := range n.Content {
+		if !fits(deref(item), numberShape) {
+			c.fault(n, "", "%s must be %s, and holds %s", label, s.what, describe(deref(item)))
+			return
+		}
 	}
 }
 
@@ -104,6 +119,9 @@ func (c *checker) checkRecord(n *yaml.Node, s *shape, label string) {
 	if a != nil && b != nil {
 		c.fault(b, "keep one of them", "%s has both %s and %s", label, s.exclusive[0], s.exclusive[1])
 	}
+	if s.either && a == nil && b == nil {
+		c.fault(n, "add one of them", "%s has neither %s nor %s", label, s.exclusive[0], s.exclusive[1])
+	}
 }
 
 // deref follows aliases; expand has made sure that it ends.
@@ -127,6 +145,10 @@ func fits(n *yaml.Node, kind shapeKind) bool {
 			n.Kind == yaml.ScalarNode && (tag == "!!int" || tag == "!!float" || tag == "!!binary")
 	case valueShape:
 		return fits(n, scalarShape) || fits(n, listShape) || n.Kind == yaml.ScalarNode && tag == "!!null"
+	case numberShape:
+		return n.Kind == yaml.ScalarNode && (tag == "!!int" || tag == "!!float")
+	case numbersShape:
+		return fits(n, numberShape) || fits(n, listShape)
 	case listShape:
 		return n.Kind == yaml.SequenceNode && tag == "!!seq"
 	case dictShape, recordShape:
@@ -168,7 +190,7 @@ func kindHint(n *yaml.Node, s *shape) string {
 	switch {
 	case s.kind == flagShape && scalar:
 		return "write true or false"
-	case s.kind == textShape && s.pattern == durationShape().pattern && scalar:
+	case s.kind == textShape && (s.pattern == durationShape().pattern || s.pattern == windowShape().pattern) && scalar:
 		return "give it a unit: " + n.Value + "s, " + n.Value + "m, " + n.Value + "h or " + n.Value + "d"
 	case s.kind == textShape && scalar && fits(n, scalarShape):
 		return fmt.Sprintf("quote it: %q", n.Value)

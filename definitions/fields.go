@@ -1,6 +1,9 @@
 package definitions
 
-import "github.com/asof-store/asof/feature"
+import (
+	"github.com/asof-store/asof/aggregate"
+	"github.com/asof-store/asof/feature"
+)
 
 // nameBytesMax bounds the names of views, features and the rest: they become directory and column names.
 const nameBytesMax = 100
@@ -38,14 +41,18 @@ func sourceShape() *shape {
 }
 
 func viewShape() *shape {
-	return namedRecord("view",
+	s := namedRecord("view",
 		field{name: "name", required: true, shape: nameShape(), doc: "The view's name; its table in the offline store has it too."},
 		field{name: "entity", required: true, shape: nameShape(), doc: "The entity that the features describe."},
 		field{name: "source", required: true, shape: nameShape(), doc: "The source that the rows come from."},
 		field{name: "keys", shape: keyMapShape("source"),
 			doc: "Which source column holds each of the entity's keys, where it has another name."},
 		field{name: "where", shape: textOf("an expression"), doc: "Only rows for which this expression is true belong to the view."},
-		field{name: "features", required: true, shape: listOf(featureShape(), 1, false), doc: "The view's features."},
+		field{name: "features", shape: listOf(featureShape(), 1, false), doc: "The view's features: of the latest row at the time of a read."},
+		field{name: "aggregations", shape: listOf(aggregationShape(), 1, false),
+			doc: "In place of features: functions over the rows of windows that end at the time of a read."},
+		field{name: "granularity", shape: durationShape(),
+			doc: "Of aggregations: the length of the tiles that rows are added up to, and of which windows are made. None: windows are exact."},
 		field{name: "ttl", shape: durationShape(), doc: "The greatest age at which a value still counts. None: no limit."},
 		field{name: "schedule", shape: textOf("a cron schedule"),
 			doc: "When to materialize: five cron fields, @hourly, @daily, @every 15m; in UTC unless CRON_TZ=Zone comes first."},
@@ -53,6 +60,8 @@ func viewShape() *shape {
 		field{name: "allow_exact_matches", shape: flagOf(), doc: "Whether a row at exactly the time of a read is visible; true by default."},
 		field{name: "online", shape: flagOf(), doc: "Whether the newest values are published to the online store; true by default."},
 	)
+	s.exclusive, s.either = [2]string{"features", "aggregations"}, true
+	return s
 }
 
 func featureShape() *shape {
@@ -64,6 +73,29 @@ func featureShape() *shape {
 		field{name: "default", shape: &shape{kind: valueShape, what: "a value or a list of values"},
 			doc: "What stands in for NULL and for rows that are not found, in training and serving alike."},
 	)
+	s.exclusive = [2]string{"column", "expr"}
+	return s
+}
+
+func aggregationShape() *shape {
+	s := namedRecord("aggregation",
+		field{name: "function", required: true, shape: optionShape("a function", "functions", aggregate.Names()...), doc: "What to compute."},
+		field{name: "windows", required: true, shape: listOf(windowShape(), 1, false), doc: "The windows: durations, or unbounded. Each makes a feature."},
+		field{name: "column", shape: columnShape(), doc: "The source column that goes into the function; a.b.c reaches into structs."},
+		field{name: "expr", shape: textOf("an expression"), doc: "An SQL expression over the source's columns that goes into the function."},
+		field{name: "where", shape: textOf("an expression"), doc: "Only rows for which this expression is true count for this aggregation."},
+		field{name: "name", shape: nameShape(), doc: "What the features are called, before _WINDOW; column_function by default."},
+		field{name: "default", shape: &shape{kind: valueShape, what: "a value or a list of values"},
+			doc: "What stands in for NULL, the result for a window without values."},
+		field{name: "n", shape: &shape{kind: numberShape, what: "a number"}, doc: "Of first_n and last_n: how many values."},
+		field{name: "p", shape: &shape{kind: numbersShape, itemsMin: 1, what: "a number or a list of numbers"},
+			doc: "Of approx_percentile: which ones, from 0 to 1. A list makes a list."},
+		field{name: "precision", shape: &shape{kind: numberShape, what: "a number"},
+			doc: "Of approx_count_distinct: the base 2 logarithm of the number of registers; 12 by default, for an error of 1.6 %."},
+		field{name: "accuracy", shape: &shape{kind: numberShape, what: "a number"},
+			doc: "Of approx_percentile: the relative error of a value; 0.01 by default."},
+	)
+	s.what = "a mapping with a function and windows"
 	s.exclusive = [2]string{"column", "expr"}
 	return s
 }
@@ -124,6 +156,12 @@ func keyMapShape(of string) *shape {
 func durationShape() *shape {
 	return &shape{kind: textShape, pattern: `^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?$`,
 		what: "a duration such as 90s, 15m, 6h, 7d or 1d12h"}
+}
+
+func windowShape() *shape {
+	s := &shape{kind: textShape, noun: "window", pattern: durationShape().pattern, what: "a duration such as 1h, 7d, or unbounded"}
+	s.pattern = "^unbounded$|" + s.pattern
+	return s
 }
 
 func optionShape(what, plural string, options ...string) *shape {

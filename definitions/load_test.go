@@ -22,6 +22,7 @@ func tables(dir string) (*source.Schema, error) {
 	text := map[string]string{
 		"transactions": `tx_id int64, tx_time timestamp, loaded_at timestamp, customer_id int64, terminal_id int64, amount float64,
 			currency string, is_online bool, merchant.category string, merchant.country string, month string, remarks null`,
+		"investigations": `tx_id int64, tx_time timestamp, closed_at timestamp, terminal_id int64, is_fraud bool`,
 		"customers": `customer_id int64, updated_at timestamp, loaded_at timestamp, birth_year int32, home_country string, income float64,
 			segments list<string>`,
 		"terminals": `terminal_id int64, updated_at timestamp, risk_band string, lat float64, lon float64, installed_on timestamp`,

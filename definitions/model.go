@@ -78,8 +78,12 @@ type View struct {
 	KeyColumns []string
 	// Where tells which rows belong to the view; nil for all.
 	Where *expr.Program
-	// Programs gives, for each of Features, the program whose value it is, of exactly the feature's type.
+	// Programs gives, for each of Features, the program whose value it is, of exactly the feature's type. nil for a windowed view.
 	Programs []*expr.Program
+	// Inputs are the different values that go into the aggregations of a windowed view, and InputPrograms what they are
+	// computed with, of exactly their types: NULL for rows that an aggregation leaves out.
+	Inputs        []feature.Field
+	InputPrograms []*expr.Program
 	// ScheduleText is the schedule as written; "" for none.
 	ScheduleText string
 	// File and Line are where the view is defined.
@@ -99,8 +103,8 @@ func (v *View) SourceKeys() []feature.Field {
 	return fields
 }
 
-// SourceColumns returns what to ask of source.Read as Request.Columns: every column that Where or one of Programs refers
-// to, once, sorted by name, with the type that they were compiled for. A column may be a key or time column too.
+// SourceColumns returns what to ask of source.Read as Request.Columns: every column that Where, or one of Programs or
+// InputPrograms, refers to, once, sorted by name, with the type that they were compiled for. A column may be a key or time column too.
 func (v *View) SourceColumns() []feature.Field {
 	return append([]feature.Field(nil), v.columns...)
 }

@@ -18,6 +18,8 @@ type rowBuilder struct {
 	taken map[string]string // who has a column's name, by the name in lower case
 	// wide are the columns that are read as the type that a feature declares instead of their own.
 	wide map[string]feature.Type
+	// inputs are those of aggregations, by their names in lower case.
+	inputs map[string]input
 }
 
 // build fills in Where, Features, Programs and the source columns that they need.
@@ -35,8 +37,12 @@ func (b *rowBuilder) build() {
 	for _, n := range items {
 		b.feature(n)
 	}
+	for i, n := range b.records("aggregations") {
+		b.aggregation(n, i)
+	}
+	b.states()
 	used := map[string]bool{}
-	for _, p := range append([]*expr.Program{b.view.Where}, b.view.Programs...) {
+	for _, p := range slices.Concat([]*expr.Program{b.view.Where}, b.view.Programs, b.view.InputPrograms) {
 		if p == nil {
 			continue
 		}

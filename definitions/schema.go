@@ -31,6 +31,11 @@ func (s *shape) schema() map[string]any {
 	case valueShape:
 		kinds = append(kinds, "string", "number", "boolean", "array", "null")
 		out["items"] = map[string]any{"type": []string{"string", "number", "boolean"}}
+	case numberShape:
+		kinds = append(kinds, "number")
+	case numbersShape:
+		kinds = append(kinds, "number", "array")
+		out["items"], out["minItems"] = map[string]any{"type": "number"}, s.itemsMin
 	case listShape:
 		kinds = append(kinds, "array")
 		out["items"] = s.item.schema()
@@ -86,5 +91,8 @@ func (s *shape) recordSchema(out map[string]any) {
 	}
 	if s.exclusive[0] != "" {
 		out["not"] = map[string]any{"required": s.exclusive[:]}
+	}
+	if s.either {
+		out["anyOf"] = []any{map[string]any{"required": s.exclusive[:1]}, map[string]any{"required": s.exclusive[1:]}}
 	}
 }

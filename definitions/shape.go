@@ -21,11 +21,12 @@ type shape struct {
 	key, item *shape
 	// itemsMin is the least number of a list's items.
 	itemsMin int
-	// noun is what messages call an item of a list. fields and exclusive (two fields that rule each other out) belong to
-	// a record; ident is the field that names it in messages.
+	// noun is what messages call an item of a list. fields and exclusive (two fields that rule each other out, and of which
+	// either must be there) belong to a record; ident is the field that names it in messages.
 	noun, ident string
 	fields      []field
 	exclusive   [2]string
+	either      bool
 }
 
 // field is one named part of a record.
@@ -39,13 +40,15 @@ type field struct {
 type shapeKind uint8
 
 const (
-	textShape   shapeKind = iota + 1 // a text
-	flagShape                        // true or false
-	scalarShape                      // text, number, true or false
-	valueShape                       // a scalar, a list of scalars, or null
-	listShape                        // a sequence of item
-	dictShape                        // a mapping from free keys to item
-	recordShape                      // a mapping with known fields
+	textShape    shapeKind = iota + 1 // a text
+	flagShape                         // true or false
+	scalarShape                       // text, number, true or false
+	valueShape                        // a scalar, a list of scalars, or null
+	numberShape                       // a number
+	numbersShape                      // a number, or a list of them
+	listShape                         // a sequence of item
+	dictShape                         // a mapping from free keys to item
+	recordShape                       // a mapping with known fields
 )
 
 // matches reports whether text has the shape's form.

@@ -19,6 +19,7 @@ func (l *loader) view(o object) {
 		Delay:          o.duration("delay"),
 		StrictlyBefore: !o.flag("allow_exact_matches", true),
 		Online:         o.flag("online", true),
+		Granularity:    o.duration("granularity"),
 	}}
 	if n := o.get("ttl"); n != nil && v.TTL == 0 {
 		o.c.fault(n, "leave ttl out for values that count at any age", "%s: ttl is zero, so that nothing would ever count", o.label)
@@ -26,7 +27,8 @@ func (l *loader) view(o object) {
 	o.schedule(v)
 	v.Entity = l.entityOf[l.entities.refer(o, "entity", l.partial)]
 	v.Source = l.sourceOf[l.sources.refer(o, "source", l.partial)]
-	v.HasCreatedTime = v.Source != nil && v.Source.CreatedTime != ""
+	// In a tile of a length, rows that became known at different times are one.
+	v.HasCreatedTime = v.Source != nil && v.Source.CreatedTime != "" && v.Granularity == 0
 	taken := map[string]string{}
 	if v.Entity != nil {
 		v.Keys = v.Entity.Keys
@@ -35,6 +37,7 @@ func (l *loader) view(o object) {
 			taken[strings.ToLower(k.Name)] = "key " + k.Name
 		}
 	}
+	o.granularity(v)
 	b := &rowBuilder{object: o, view: v, taken: taken}
 	b.build()
 	define(l.viewOf, name, v)

@@ -2,6 +2,7 @@ package feature
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -69,6 +70,18 @@ func AppendKeyPart(k Key, column arrow.Array, i int) (_ Key, ok bool) {
 		return AppendKeyString(k, c.Value(i)), true
 	}
 	panic("feature: " + column.DataType().String() + " is no key type")
+}
+
+// KeyText returns the key in row i of the columns of its parts as messages show it: "key customer_id=7".
+func KeyText(parts []Field, columns []arrow.Array, i int) string {
+	if len(parts) == 0 {
+		return "the key of all rows"
+	}
+	texts := make([]string, len(parts))
+	for c, part := range parts {
+		texts[c] = part.Name + "=" + columns[c].ValueStr(i)
+	}
+	return "key " + strings.Join(texts, ", ")
 }
 
 // DecodeKey returns the parts of k, whose types fields give, as bool, int32, int64, Time, string and []byte. It fails

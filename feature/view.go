@@ -1,6 +1,12 @@
 package feature
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+)
 
 // The names of the time columns of stored and exported history. No key and no feature may take them.
 const (
@@ -80,6 +86,31 @@ func (v *View) Horizon(q Time) Time {
 
 // Windowed reports whether v stores tiles rather than rows.
 func (v *View) Windowed() bool { return len(v.States) > 0 }
+
+// Windows returns the different lengths of the features' windows that are bounded, in order of first use.
+func (v *View) Windows() []time.Duration {
+	var lengths []time.Duration
+	for i := range v.Features {
+		if a := v.Features[i].Aggregation; a != nil && a.Window > 0 && !slices.Contains(lengths, a.Window) {
+			lengths = append(lengths, a.Window)
+		}
+	}
+	return lengths
+}
+
+// ServedHash identifies what determines the values that are published from the view's history at a horizon: Hash, and for a
+// windowed view what its features make of tiles.
+func (v *View) ServedHash() string {
+	if !v.Windowed() {
+		return v.Hash
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "asof served 1\n%q\n", v.Hash)
+	for _, f := range v.Features {
+		fmt.Fprintf(h, "%q %s %+v\n", f.Name, f.Type, *f.Aggregation)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 // TileOf returns the event times of the tile that a row with the given event time is in: just that time where v is exact or no
 // windowed view. Tiles include the end that windows include: the later one, or under StrictlyBefore the earlier one.

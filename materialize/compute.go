@@ -5,21 +5,40 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/definitions"
+	"github.com/asof-store/asof/expr"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/interleave"
 )
 
-// computer turns batches of source rows into a view's stored rows.
-type computer struct {
-	view   *definitions.View
-	schema *arrow.Schema
-	place  map[string]int // source column -> column of a batch
-	times  int            // time columns at the head of a batch
+// rowsOf returns the view of the rows that are computed from the source: the view itself, or for a windowed view, of which tiles are
+// stored, one whose features are the inputs of its aggregations.
+func rowsOf(view *definitions.View) *feature.View {
+	if !view.Windowed() {
+		return view.View
+	}
+	rows := &feature.View{Name: view.Name, Keys: view.Keys, HasCreatedTime: view.Source.CreatedTime != ""}
+	for _, input := range view.Inputs {
+		rows.Features = append(rows.Features, feature.Feature{Field: input})
+	}
+	return rows
 }
 
-func newComputer(view *definitions.View) *computer {
-	c := &computer{view: view, schema: schemaOf(view.View), place: map[string]int{}, times: 1}
-	if view.HasCreatedTime {
+// computer turns batches of source rows into rows of a view.
+type computer struct {
+	view     *definitions.View
+	rowsView *feature.View
+	programs []*expr.Program
+	schema   *arrow.Schema
+	place    map[string]int // source column -> column of a batch
+	times    int            // time columns at the head of a batch
+}
+
+func newComputer(view *definitions.View, rows *feature.View) *computer {
+	c := &computer{view: view, rowsView: rows, programs: view.Programs, schema: schemaOf(rows), place: map[string]int{}, times: 1}
+	if view.Windowed() {
+		c.programs = view.InputPrograms
+	}
+	if rows.HasCreatedTime {
 		c.times = 2
 	}
 	for i, f := range view.SourceColumns() {
@@ -28,7 +47,7 @@ func newComputer(view *definitions.View) *computer {
 	return c
 }
 
-// rows returns the stored rows of batch, whose columns are event time, created time where there is one, keys, and the
+// rows returns the view's rows of batch, whose columns are event time, created time where there is one, keys, and the
 // view's source columns: those for which the filter is true, with the features computed.
 func (c *computer) rows(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 	columns := batch.Columns()
@@ -43,10 +62,10 @@ func (c *computer) rows(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 	out := make([]arrow.Array, 0, c.schema.NumFields())
 	out = append(out, columns[c.times:c.times+len(c.view.Keys)]...)
 	out = append(out, columns[:c.times]...)
-	for i, program := range c.view.Programs {
+	for i, program := range c.programs {
 		values, err := program.Eval(c.column(columns), rows)
 		if err != nil {
-			return nil, feature.Errorf(feature.KindOf(err), "feature %s: %w", c.view.Features[i].Name, err)
+			return nil, feature.Errorf(feature.KindOf(err), "feature %s: %w", c.rowsView.Features[i].Name, err)
 		}
 		out = append(out, values)
 	}

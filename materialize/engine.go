@@ -151,11 +151,12 @@ func (e *Engine) progress(ctx context.Context, view string) (*offline.Progress, 
 	return &p, snapshot.Close()
 }
 
-// materialize replaces the plan's range of the view's history: read, filter, compute, sort, commit.
+// materialize replaces the plan's range of the view's history: read, filter, compute, sort, add up to tiles, commit.
 func (e *Engine) materialize(ctx context.Context, view *definitions.View, p plan, memory int64, result *Result) error {
-	s := newSorter(view.View, e.TempDir, memory/2) // the other half: a batch of each run in a merge, and a row group being written
-	defer func() { _ = s.close() }()               // its files have no name any more
-	rows, err := e.readInto(ctx, view, p, s, result)
+	rowsView := rowsOf(view)
+	s := newSorter(rowsView, e.TempDir, memory/2) // the other half: a batch of each run in a merge, and a row group being written
+	defer func() { _ = s.close() }()              // its files have no name any more
+	rows, err := e.readInto(ctx, view, rowsView, p, s, result)
 	if err != nil {
 		return err
 	}
@@ -165,11 +166,26 @@ func (e *Engine) materialize(ctx context.Context, view *definitions.View, p plan
 	bar := e.start(view.Name+": writing", rows.Rows-result.Filtered)
 	defer bar.Fail()
 	snapshot, err := e.Offline.Replace(ctx, view.View, commit, func(w *offline.Writer) error {
-		return s.merge(ctx, func(batch arrow.RecordBatch) error {
+		write := func(batch arrow.RecordBatch) error {
 			result.Rows += batch.NumRows()
-			bar.Add(batch.NumRows())
 			return w.Write(batch)
+		}
+		add, finish := write, func() error { return nil }
+		if view.Windowed() {
+			t, err := newTiler(view.View, rowsView, write)
+			if err != nil {
+				return err
+			}
+			add, finish = t.add, t.finish
+		}
+		err := s.merge(ctx, func(batch arrow.RecordBatch) error {
+			bar.Add(batch.NumRows())
+			return add(batch)
 		})
+		if err != nil {
+			return err
+		}
+		return finish()
 	})
 	if err != nil {
 		return err
@@ -188,15 +204,15 @@ func (e *Engine) start(task string, rows int64) Progress {
 }
 
 // readInto reads the plan's range of the view's source into the sorter.
-func (e *Engine) readInto(ctx context.Context, view *definitions.View, p plan, s sorter, result *Result) (source.Stats, error) {
-	total, err := source.Count(ctx, view.Source.Spec, p.events)
+func (e *Engine) readInto(ctx context.Context, view *definitions.View, rowsView *feature.View, p plan, s sorter, result *Result) (source.Stats, error) {
+	total, err := source.Count(ctx, view.Source.Spec, p.rows)
 	if err != nil {
 		return source.Stats{}, err
 	}
 	bar := e.start(view.Name+": reading", total)
 	defer bar.Fail()
-	c := newComputer(view)
-	request := source.Request{Range: p.events, Keys: view.SourceKeys(), Columns: view.SourceColumns()}
+	c := newComputer(view, rowsView)
+	request := source.Request{Range: p.rows, Keys: view.SourceKeys(), Columns: view.SourceColumns()}
 	stats, err := source.Read(ctx, view.Source.Spec, request, func(b source.Batch) error {
 		bar.Add(b.Record.NumRows())
 		rows, err := c.rows(b.Record)

@@ -15,6 +15,7 @@ type Request struct {
 // plan is what one run does to a view's history.
 type plan struct {
 	events    feature.Range // replaced
+	rows      feature.Range // read from the source: events, less the tile at their end that is not complete yet
 	rebuild   bool          // the definition changed: all stored rows go
 	start     feature.Time  // the history's first event time after the run
 	watermark feature.Time  // the history's last event time after the run
@@ -22,8 +23,30 @@ type plan struct {
 
 // planRun decides what a run does, from the progress of the view's history (nil: never materialized) and the current time.
 // It returns an empty range when there is nothing to do, and ErrInvalid for a request that would leave a hole in the history,
-// reach into the future, or be backwards.
+// reach into the future, or be backwards. Tiles are computed whole: a range begins with the tile that it begins in, and the
+// tile that it ends in belongs to it unless rows of that lie after the watermark. That one waits for the run that completes it.
 func planRun(view *feature.View, done *offline.Progress, r Request, now feature.Time) (plan, error) {
+	p, err := planEvents(view, done, r, now)
+	if err != nil || p.events.Empty() {
+		return p, err
+	}
+	if p.events.From != feature.MinTime {
+		p.events.From = view.TileOf(p.events.From).From
+		p.start = min(p.start, p.events.From)
+	}
+	last := view.TileOf(p.events.To)
+	if last.To <= p.watermark {
+		p.events.To = last.To
+	}
+	p.rows = p.events
+	if p.rows.To != last.To {
+		p.rows.To = last.From - 1
+	}
+	return p, nil
+}
+
+// planEvents is planRun without regard to tiles.
+func planEvents(view *feature.View, done *offline.Progress, r Request, now feature.Time) (plan, error) {
 	invalid := func(format string, args ...any) (plan, error) {
 		return plan{}, feature.Errorf(feature.ErrInvalid, "view "+view.Name+": "+format, args...)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/offline"
@@ -40,6 +41,7 @@ func TestPlanRun(t *testing.T) {
 		{"changed, with a range", changed, Request{From: at(30)}, plan{}, "definition has changed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			c.want.rows = c.want.events // rows are stored as they are
 			got, err := planRun(&feature.View{Name: "v", Hash: "h"}, c.done, c.request, now)
 			if c.err == "" && (err != nil || got != c.want) {
 				t.Fatalf("got %+v, %v; want %+v", got, err, c.want)
@@ -52,5 +54,40 @@ func TestPlanRun(t *testing.T) {
 	p, err := planRun(&feature.View{Name: "v", Hash: "h"}, &offline.Progress{Start: past, Watermark: now, Hash: "h"}, Request{}, now)
 	if err != nil || !p.events.Empty() {
 		t.Fatalf("up to date: got %+v, %v; want an empty range", p, err)
+	}
+}
+
+// TestPlanTiles: tiles of 10 us, (0, 10], (10, 20], ..., are computed whole.
+func TestPlanTiles(t *testing.T) {
+	at := func(micros int64) *feature.Time { v := feature.Time(micros); return &v }
+	done := &offline.Progress{Start: 1, Watermark: 60, Hash: "h"}
+	between := &offline.Progress{Start: 1, Watermark: 64, Hash: "h"}
+	for _, c := range []struct {
+		name    string
+		strict  bool
+		done    *offline.Progress
+		request Request
+		now     feature.Time
+		want    plan
+	}{
+		{"first, the last tile is not complete", false, nil, Request{}, 104,
+			plan{events: feature.Range{From: feature.MinTime, To: 104}, rows: feature.Range{From: feature.MinTime, To: 100}, start: feature.MinTime, watermark: 104}},
+		{"first, complete to the end", false, nil, Request{}, 100,
+			plan{events: feature.Range{From: feature.MinTime, To: 100}, rows: feature.Range{From: feature.MinTime, To: 100}, start: feature.MinTime, watermark: 100}},
+		{"on, from the end of a tile", false, done, Request{}, 75, plan{events: feature.Range{From: 61, To: 75}, rows: feature.Range{From: 61, To: 70}, start: 1, watermark: 75}},
+		{"on, from the middle of one", false, between, Request{}, 75, plan{events: feature.Range{From: 61, To: 75}, rows: feature.Range{From: 61, To: 70}, start: 1, watermark: 75}},
+		{"on, and none is complete", false, between, Request{}, 67, plan{events: feature.Range{From: 61, To: 67}, rows: feature.Range{From: 61, To: 60}, start: 1, watermark: 67}},
+		{"again, inside", false, done, Request{From: at(25), To: at(35)}, 75, plan{events: feature.Range{From: 21, To: 40}, rows: feature.Range{From: 21, To: 40}, start: 1, watermark: 60}},
+		{"again, the last one is not complete", false, between, Request{From: at(25), To: at(62)}, 75,
+			plan{events: feature.Range{From: 21, To: 62}, rows: feature.Range{From: 21, To: 60}, start: 1, watermark: 64}},
+		{"the earlier end is included", true, between, Request{}, 79, plan{events: feature.Range{From: 60, To: 79}, rows: feature.Range{From: 60, To: 79}, start: 1, watermark: 79}},
+		{"and the later one is not", true, between, Request{}, 78, plan{events: feature.Range{From: 60, To: 78}, rows: feature.Range{From: 60, To: 69}, start: 1, watermark: 78}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			view := &feature.View{Name: "v", Hash: "h", Granularity: 10 * time.Microsecond, StrictlyBefore: c.strict}
+			if got, err := planRun(view, c.done, c.request, c.now); err != nil || got != c.want {
+				t.Fatalf("got %+v, %v; want %+v", got, err, c.want)
+			}
+		})
 	}
 }

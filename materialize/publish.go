@@ -3,6 +3,7 @@ package materialize
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -27,8 +28,8 @@ type Published struct {
 // change is what has to be written online to bring it from the state it is in to a snapshot.
 type change struct {
 	rebuild bool
-	// forward are event times that have come into sight; a key with a row there has a newer value there.
-	forward feature.Range
+	// moved are event times of rows that have come into sight, or out of it, and of tiles that have entered a window or left one.
+	moved []feature.Range
 	// rewritten are event times whose history has been replaced since: what was published of them may be gone.
 	rewritten []feature.Range
 }
@@ -61,7 +62,7 @@ func (e *Engine) publishView(ctx context.Context, view *feature.View, rebuild bo
 	if err != nil {
 		return done, err
 	}
-	next := online.State{Hash: view.Hash, Watermark: snapshot.Progress().Watermark, Snapshot: snapshot.ID()}
+	next := online.State{Hash: view.ServedHash(), Watermark: snapshot.Progress().Watermark, Snapshot: snapshot.ID()}
 	next.Horizon = view.Horizon(next.Watermark)
 	// After a publication that died, nobody knows which values are newer than the state says: all are written anew.
 	rebuild = rebuild || !known || state.Unfinished || state.Hash != next.Hash
@@ -71,14 +72,14 @@ func (e *Engine) publishView(ctx context.Context, view *feature.View, rebuild bo
 	what := change{rebuild: true}
 	var before *offline.Snapshot
 	if !rebuild {
-		if what, before, err = e.changeSince(ctx, view.Name, state, next); err != nil {
+		if what, before, err = e.changeSince(ctx, view, state, next); err != nil {
 			return done, err
 		}
 		if before != nil {
 			defer func() { err = errors.Join(err, before.Close()) }()
 		}
 	}
-	return e.publish(ctx, view, what, before, snapshot, next)
+	return e.publish(ctx, view, what, before, snapshot, state.Horizon, next)
 }
 
 // Sync publishes every view whose online values are behind its history, as after a crash, or after another process has
@@ -105,18 +106,15 @@ func (e *Engine) Sync(ctx context.Context, views []*definitions.View) (map[strin
 
 // changeSince compares the published state with the next one. The snapshot that was published is returned when its rows are
 // needed to find keys that have lost theirs.
-func (e *Engine) changeSince(ctx context.Context, view string, state, next online.State) (change, *offline.Snapshot, error) {
-	commits, err := e.Offline.Since(ctx, view, state.Snapshot)
+func (e *Engine) changeSince(ctx context.Context, view *feature.View, state, next online.State) (change, *offline.Snapshot, error) {
+	commits, err := e.Offline.Since(ctx, view.Name, state.Snapshot)
 	if errors.Is(err, feature.ErrNotFound) {
 		return change{rebuild: true}, nil, nil
 	}
 	if err != nil {
 		return change{}, nil, err
 	}
-	c := change{forward: feature.Range{From: state.Horizon + 1, To: next.Horizon}}
-	if next.Horizon < state.Horizon { // a longer delay: what had come into sight is out of it again
-		c.rewritten = append(c.rewritten, feature.Range{From: next.Horizon + 1, To: state.Horizon})
-	}
+	c := change{moved: moved(view, state.Horizon, next.Horizon)}
 	for _, commit := range commits {
 		if commit.Rebuild {
 			return change{rebuild: true}, nil, nil
@@ -129,23 +127,37 @@ func (e *Engine) changeSince(ctx context.Context, view string, state, next onlin
 	if len(c.rewritten) == 0 {
 		return c, nil, nil
 	}
-	before, err := e.Offline.SnapshotAt(ctx, view, state.Snapshot)
+	before, err := e.Offline.SnapshotAt(ctx, view.Name, state.Snapshot)
 	return c, before, err
 }
 
-// publish writes the change and then the next state.
-func (e *Engine) publish(ctx context.Context, view *feature.View, what change, before, snapshot *offline.Snapshot, next online.State) (done Published, err error) {
+// moved returns the event times between two horizons, and between the left ends that each of the view's windows has with them:
+// where something must lie for a value to change as the horizon moves. A horizon moves back when the delay becomes longer.
+func moved(view *feature.View, from, to feature.Time) []feature.Range {
+	if to < from {
+		from, to = to, from
+	}
+	ranges := []feature.Range{{From: from + 1, To: to}}
+	for _, length := range view.Windows() {
+		ranges = append(ranges, feature.Range{From: from.Add(-length) + 1, To: to.Add(-length)})
+	}
+	return slices.DeleteFunc(ranges, feature.Range.Empty)
+}
+
+// publish writes the change from a horizon, and then the next state.
+func (e *Engine) publish(ctx context.Context, view *feature.View, what change, before, snapshot *offline.Snapshot, from feature.Time, next online.State) (done Published, err error) {
 	runs, err := runsOf(ctx, snapshot)
 	if err != nil {
 		return done, err
 	}
 	all := feature.Range{From: feature.MinTime, To: next.Horizon}
 	ranges, searched, answering := []feature.Range{all}, runs, runs
+	// Where a latest-value view has only moved on, all that is written is newer than what is there.
+	newest := !what.rebuild && len(what.rewritten) == 0 && !view.Windowed() && next.Horizon >= from
 	if !what.rebuild {
-		ranges = append([]feature.Range{what.forward}, what.rewritten...)
-		if len(what.rewritten) == 0 {
-			// The newest visible row of a key with a row in the forward range lies in that range.
-			answering = overlapping(runs, what.forward)
+		ranges = slices.Concat(what.moved, what.rewritten)
+		if newest { // the newest visible row of a key with a row that has come into sight is such a row
+			answering = overlapping(runs, what.moved)
 		}
 		if before != nil {
 			old, err := runsOf(ctx, before)
@@ -159,7 +171,7 @@ func (e *Engine) publish(ctx context.Context, view *feature.View, what change, b
 	if err != nil {
 		return done, err
 	}
-	w := publication{p: p, view: rawView(view), runs: answering, next: next, newest: !what.rebuild && len(what.rewritten) == 0}
+	w := publication{p: p, view: rawView(view), runs: answering, next: next, newest: newest}
 	w.options = pointintime.Options{Workers: e.Workers}
 	done.Rebuilt = what.rebuild
 	bar := e.start(view.Name+": publishing", 0)
@@ -205,10 +217,10 @@ func runsOf(ctx context.Context, s *offline.Snapshot) ([]pointintime.Run, error)
 	return runs, nil
 }
 
-func overlapping(runs []pointintime.Run, r feature.Range) []pointintime.Run {
+func overlapping(runs []pointintime.Run, ranges []feature.Range) []pointintime.Run {
 	var kept []pointintime.Run
 	for _, run := range runs {
-		if r.Overlaps(run.Events()) {
+		if slices.ContainsFunc(ranges, run.Events().Overlaps) {
 			kept = append(kept, run)
 		}
 	}

@@ -32,7 +32,7 @@ type State struct {
 	// ViewID and SchemaID are the store's own; Commit fills them in.
 	ViewID   uint32
 	SchemaID uint32
-	// Hash is that of the view's definition (feature.View.Hash).
+	// Hash is feature.View.ServedHash.
 	Hash string
 	// Watermark is the as-of time for which the values are the answer, Horizon the last event time that was visible then.
 	Watermark feature.Time

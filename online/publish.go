@@ -68,7 +68,7 @@ func (s *Store) Begin(view *feature.View, rebuild bool) (_ *Publish, err error) 
 	if rebuild || !p.known {
 		return p, p.stage()
 	}
-	if p.old.Hash != view.Hash {
+	if p.old.Hash != view.ServedHash() {
 		return nil, feature.Errorf(feature.ErrInvalid, "view %s has changed since it was published: it has to be rebuilt", view.Name)
 	}
 	p.viewID, p.marked = p.old.ViewID, p.old.Unfinished
@@ -140,7 +140,7 @@ func (p *Publish) Commit(state State) error {
 		return err
 	}
 	defer p.end()
-	state.ViewID, state.SchemaID, state.Hash, state.Unfinished = p.viewID, p.layout.schema, p.view.Hash, false
+	state.ViewID, state.SchemaID, state.Hash, state.Unfinished = p.viewID, p.layout.schema, p.view.ServedHash(), false
 	// From here on nothing that was staged may be removed: a write that fails may have happened.
 	if err := p.writeState("state", state); err != nil {
 		return err

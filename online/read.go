@@ -112,7 +112,7 @@ func (s *Store) resolve(r Reader, q *question) error {
 	if err != nil {
 		return err
 	}
-	if state.Hash != q.view.Hash {
+	if state.Hash != q.view.ServedHash() {
 		return feature.Errorf(feature.ErrUnavailable, "view %s has changed since its values were published: run asof materialize %s", q.view.Name, q.view.Name)
 	}
 	q.state, q.layout = state, l

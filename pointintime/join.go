@@ -83,6 +83,7 @@ type joiner[K keysort.Ordered] struct {
 	rows    []uint32 // of the question, those that can match
 	columns []string // keys, event time, created time: what the walk reads
 	out     *output
+	windows *windowed // nil for a latest-value view
 }
 
 func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, keysOf func([]arrow.Array, int) []K) (*Answer, error) {
@@ -96,8 +97,12 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	for _, rows := range keysort.Split(j.rows, j.keys, j.asOf, shardsFor(len(j.rows), workers)) {
-		group.Go(func() error { return j.shard(ctx, rows) })
+	shard, ends := j.shard, 1
+	if j.windows != nil {
+		shard, ends = j.windowShard, 1+len(j.windows.lengths)
+	}
+	for _, rows := range keysort.Split(j.rows, j.keys, j.asOf, shardsFor(len(j.rows), workers, ends)) {
+		group.Go(func() error { return shard(ctx, rows) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -106,13 +111,18 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 }
 
 // shardsFor returns into how many shards that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
-// no more than would leave shardRowsMin.
-func shardsFor(rows, workers int) int {
+// no more than would leave shardRowsMin. ends is the number of ends of windows that each row has, 1 without windows.
+func shardsFor(rows, workers, ends int) int {
 	const (
 		shardRowsMax = 1 << 18 // sorting and walking it takes 20 MB; each shard decodes the pages at its ends once more
+		shardEndsMax = 1 << 19 // the states of that many slices take 25 MB for a sum
 		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
 	)
-	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))
+	most := shardRowsMax
+	if ends > 1 {
+		most = max(shardRowsMin, shardEndsMax/ends)
+	}
+	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*most))))
 }
 
 // prepare finds the question's keys and as-of times and makes room for the answer.
@@ -134,16 +144,25 @@ func (j *joiner[K]) prepare() error {
 		j.columns = append(j.columns, feature.CreatedTimeColumn)
 	}
 	j.out = newOutput(j.q, n)
-	return nil
+	if !j.q.View.Windowed() {
+		return nil
+	}
+	if j.o.AsKnown && j.q.View.Granularity > 0 {
+		return feature.Errorf(feature.ErrInvalid, "view %s: --as-known needs an exact view, and its tiles have a granularity, in which rows that became known at different times cannot be told apart: leave out granularity, or export without --as-known", j.q.View.Name)
+	}
+	var err error
+	j.windows, err = newWindowed(j.q)
+	return err
 }
 
 // sorted returns a shard's part of the spine, in order.
 func (j *joiner[K]) sorted(rows []uint32) spine[K] {
 	n := len(rows)
-	sp := spine[K]{keys: make([]K, n), asOf: make([]int64, n), horizon: make([]int64, n), rows: keysort.Rows(rows, j.keys, j.asOf)}
+	sp := spine[K]{keys: make([]K, n), asOf: make([]int64, n), horizon: make([]int64, n), latest: noEvent, rows: keysort.Rows(rows, j.keys, j.asOf)}
 	for s, r := range sp.rows {
 		sp.keys[s], sp.asOf[s] = j.keys[r], j.asOf[r]
 		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(j.asOf[r])))
+		sp.latest = max(sp.latest, sp.horizon[s])
 	}
 	return sp
 }
@@ -163,13 +182,9 @@ func rowsWithoutNull(columns []arrow.Array, n int) []uint32 {
 // shard answers rows of the question: first which row of which run, then the values.
 func (j *joiner[K]) shard(ctx context.Context, rows []uint32) error {
 	sp, m := j.sorted(rows), newMatches(len(rows), j.q.View.HasCreatedTime)
-	latest := int64(feature.MinTime)
-	for _, h := range sp.horizon {
-		latest = max(latest, h)
-	}
 	spans := make([][]offline.Span, len(j.runs))
 	for r, run := range j.runs {
-		if int64(run.Events().From) > latest {
+		if !j.reaches(run, sp) {
 			continue
 		}
 		if spans[r] = j.spans(run, sp); len(spans[r]) == 0 {
@@ -182,6 +197,11 @@ func (j *joiner[K]) shard(ctx context.Context, rows []uint32) error {
 		walk(sp, h, int32(r), j.o.AsKnown && h.created != nil, m)
 	}
 	return j.gather(ctx, sp, m, spans)
+}
+
+// reaches reports whether run begins early enough for one of sp's rows to see something of it.
+func (j *joiner[K]) reaches(run Run, sp spine[K]) bool {
+	return len(sp.horizon) > 0 && int64(run.Events().From) <= sp.latest
 }
 
 // spans returns the rows of run that lie in pages which can hold one of sp's keys.

@@ -12,6 +12,7 @@ type spine[K keysort.Ordered] struct {
 	keys    []K
 	asOf    []int64 // the as-of time, after --as-served has moved it
 	horizon []int64 // the greatest visible event time; never falls while asOf rises
+	latest  int64   // of all horizons
 	rows    []uint32
 }
 

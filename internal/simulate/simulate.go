@@ -51,8 +51,8 @@ type Table struct {
 
 const months = 3
 
-// Run writes the tables below dir, which it creates: data/transactions, data/customers, data/terminals, data/market, and
-// the spine beside data. The error is ErrConflict where dir holds a data directory or the spine already.
+// Run writes the tables below dir, which it creates: data/transactions, data/investigations, data/customers, data/terminals,
+// data/market, and the spine beside data. The error is ErrConflict where dir holds a data directory or the spine already.
 func Run(ctx context.Context, dir string, cfg Config) (*Result, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -67,6 +67,7 @@ func Run(ctx context.Context, dir string, cfg Config) (*Result, error) {
 	res := &Result{From: w.start, To: w.end, Customers: cfg.Customers, Terminals: cfg.Terminals}
 	for _, write := range []func() ([]Table, error){
 		func() ([]Table, error) { return writePayments(ctx, dir, w, payments, res) },
+		func() ([]Table, error) { return writeInvestigations(dir, w, payments) },
 		func() ([]Table, error) { return writeCustomers(dir, w) },
 		func() ([]Table, error) { return writeTerminals(dir, w) },
 		func() ([]Table, error) { return writeMarket(dir, w) },

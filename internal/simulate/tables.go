@@ -208,6 +208,25 @@ func writeMarket(dir string, w *world) ([]Table, error) {
 // labelDelay is the time until it is known whether a payment was fraud.
 const labelDelay = 7 * day
 
+// writeInvestigations writes what the investigators found out about each payment, a week after it.
+func writeInvestigations(dir string, w *world, payments []payment) ([]Table, error) {
+	t := newTable(column("tx_id", int64Type), column("tx_time", instant()), column("closed_at", instant()), column("terminal_id", int64Type),
+		column("is_fraud", boolType))
+	for id := range payments {
+		p := &payments[id]
+		if p.amount <= 0 || p.at.Add(labelDelay).After(w.end) {
+			continue
+		}
+		t.int64(0, int64(id+1))
+		t.instant(1, p.at)
+		t.instant(2, p.at.Add(labelDelay))
+		t.int64(3, int64(p.terminal+1))
+		t.bool(4, p.fraud)
+	}
+	written, err := t.write(dir, "data/investigations/investigations.parquet")
+	return []Table{written}, err
+}
+
 // writeSpine writes the payments whose label is known at the end: what a model is trained on.
 func writeSpine(dir string, w *world, payments []payment, res *Result) ([]Table, error) {
 	t := newTable(column("tx_id", int64Type), column("event_timestamp", instant()), column("customer_id", int64Type), column("terminal_id", int64Type),

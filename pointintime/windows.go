@@ -1,0 +1,239 @@
+package pointintime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/asof-store/asof/aggregate"
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/offline"
+)
+
+// coverage tells which tiles are in which windows of a shard's spine rows, by groups of tiles that are in the same ones: slices of
+// time, or, for knownTiles, nodes of a tree.
+type coverage[K keysort.Ordered] interface {
+	// walk takes in a run's tiles.
+	walk(h history[K], run int)
+	// layer names the set of groups that a window is answered from.
+	layer(window int) int
+	// groups is the number of groups in a layer, spans the groups of a run's tiles. read gives the run's tiles again.
+	groups() int
+	spans(layer, run int, read func() (history[K], error)) ([]aggregate.Span, error)
+	// answer merges the groups of each spine row's window into its group of out.
+	answer(f *folded, window int, out aggregate.States)
+	// latest returns the latest visible tile of each spine row.
+	latest() latest
+}
+
+// latest are the times of the latest visible tile of each spine row: noEvent where there is none. known and created are nil
+// for tiles without created times.
+type latest struct {
+	events, created []int64
+	known           []bool
+}
+
+func newLatest(rows int, created bool) latest {
+	l := latest{events: make([]int64, rows)}
+	if created {
+		l.created, l.known = make([]int64, rows), make([]bool, rows)
+	}
+	return l
+}
+
+// windowed is what a question asks of a windowed view.
+type windowed struct {
+	calls   []*aggregate.Call // for each of the question's features
+	window  []int             // their windows, as indices into lengths
+	lengths []int64           // the different windows, in microseconds, ascending; unbounded last
+	inputs  [][]int           // the question's features, those of one input together, since they share states
+}
+
+func newWindowed(q Question) (*windowed, error) {
+	w := &windowed{}
+	var names []string
+	for i, f := range q.Features {
+		a := q.View.Features[f].Aggregation
+		call, err := aggregate.New(*a)
+		if err != nil {
+			return nil, fmt.Errorf("view %s, feature %s: %w", q.View.Name, q.View.Features[f].Name, err)
+		}
+		w.calls, w.lengths = append(w.calls, call), append(w.lengths, lengthOf(a))
+		at := slices.Index(names, a.Input.Name)
+		if at < 0 {
+			at, names, w.inputs = len(names), append(names, a.Input.Name), append(w.inputs, nil)
+		}
+		w.inputs[at] = append(w.inputs[at], i)
+	}
+	if len(q.Features) == 0 { // what is found is asked for all the same
+		w.lengths = []int64{unbounded}
+	}
+	slices.Sort(w.lengths)
+	w.lengths = slices.Compact(w.lengths)
+	for _, f := range q.Features {
+		at, _ := slices.BinarySearch(w.lengths, lengthOf(q.View.Features[f].Aggregation))
+		w.window = append(w.window, at)
+	}
+	return w, nil
+}
+
+func lengthOf(a *feature.Aggregation) int64 {
+	if a.Window == 0 {
+		return unbounded
+	}
+	return a.Window.Microseconds()
+}
+
+// windowShard answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
+func (j *joiner[K]) windowShard(ctx context.Context, rows []uint32) error {
+	w := &windowShard[K]{joiner: j, sp: j.sorted(rows), spans: make([][]offline.Span, len(j.runs))}
+	if j.o.AsKnown && j.q.View.HasCreatedTime {
+		w.cover = newKnownTiles(w.sp, j.windows.lengths)
+	} else {
+		w.cover = newSlicing(w.sp, j.windows.lengths, len(j.runs), j.q.View.HasCreatedTime)
+	}
+	for r, run := range j.runs {
+		if len(w.sp.keys) == 0 || !j.reaches(run, w.sp) {
+			continue
+		}
+		if w.spans[r] = j.spans(run, w.sp); len(w.spans[r]) == 0 {
+			continue
+		}
+		h, err := j.read(ctx, run, w.spans[r])
+		if err != nil {
+			return err
+		}
+		w.cover.walk(h, r)
+	}
+	w.found()
+	for _, features := range j.windows.inputs {
+		if err := w.input(ctx, features); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// windowShard is a shard of a question to a windowed view.
+type windowShard[K keysort.Ordered] struct {
+	*joiner[K]
+	sp    spine[K]
+	spans [][]offline.Span // of each run
+	cover coverage[K]
+	hits  []int32  // sorted positions of the spine rows that see a tile
+	to    []uint32 // and their rows in the answer
+}
+
+// found notes which spine rows see a tile.
+func (w *windowShard[K]) found() {
+	l := w.cover.latest()
+	a := w.out.a
+	for s, event := range l.events {
+		if event == noEvent {
+			continue
+		}
+		row := w.sp.rows[s]
+		w.hits, w.to = append(w.hits, int32(s)), append(w.to, row)
+		a.Found[row], a.EventTimes[row] = true, feature.Time(event)
+		if l.created != nil {
+			a.CreatedTimes[row], a.Known[row] = feature.Time(l.created[s]), l.known[s]
+		}
+	}
+}
+
+// input answers features of one input, window by window.
+func (w *windowShard[K]) input(ctx context.Context, features []int) error {
+	states := map[string]*folded{}
+	for window := range w.windows.lengths {
+		answers := map[string]aggregate.States{}
+		for _, f := range features {
+			if w.windows.window[f] != window {
+				continue
+			}
+			call := w.windows.calls[f]
+			merged := make([]aggregate.States, len(call.Specs))
+			for i := range call.Specs {
+				spec := &call.Specs[i]
+				if answers[spec.Name()] == nil {
+					f := states[spec.Name()]
+					if f == nil || f.layer != w.cover.layer(window) {
+						var err error
+						if f, err = w.fold(ctx, spec, w.cover.layer(window)); err != nil {
+							return err
+						}
+						states[spec.Name()] = f
+					}
+					answer := spec.New()
+					answer.Reset(len(w.sp.keys))
+					w.cover.answer(f, window, answer)
+					answers[spec.Name()] = answer
+				}
+				merged[i] = answers[spec.Name()]
+			}
+			values, err := call.Finish(merged)
+			if err != nil {
+				return w.failed(err, f)
+			}
+			w.out.columns[f].scatter(values, w.hits, w.to)
+		}
+	}
+	return nil
+}
+
+// fold merges the tiles of all runs into their groups.
+func (w *windowShard[K]) fold(ctx context.Context, spec *aggregate.Spec, layer int) (*folded, error) {
+	f := &folded{spec: spec, layer: layer, states: spec.New()}
+	f.states.Reset(w.cover.groups())
+	names := make([]string, len(spec.Columns))
+	for i, c := range spec.Columns {
+		names[i] = c.Name
+	}
+	for r, run := range w.runs {
+		if len(w.spans[r]) == 0 {
+			continue
+		}
+		read := func() (history[K], error) { return w.read(ctx, run, w.spans[r]) }
+		spans, err := w.cover.spans(layer, r, read)
+		if err != nil {
+			return nil, err
+		}
+		if len(spans) == 0 {
+			continue
+		}
+		var times aggregate.Times
+		if spec.Timed {
+			h, err := read()
+			if err != nil {
+				return nil, err
+			}
+			times = aggregate.Times{Events: h.events, Created: h.created}
+		}
+		tiles, err := run.Read(ctx, names, w.spans[r])
+		if err != nil {
+			return nil, err
+		}
+		if err := f.states.Fold(tiles, times, spans); err != nil {
+			return nil, fmt.Errorf("view %s, column %s: %w", w.q.View.Name, spec.Name(), err)
+		}
+	}
+	return f, nil
+}
+
+// failed says of which key and window a feature does not fit its type.
+func (w *windowShard[K]) failed(err error, f int) error {
+	var overflow *aggregate.OverflowError
+	name := w.q.View.Features[w.q.Features[f]].Name
+	if !errors.As(err, &overflow) {
+		return fmt.Errorf("view %s, feature %s: %w", w.q.View.Name, name, err)
+	}
+	s := overflow.Group
+	length, horizon := w.windows.lengths[w.windows.window[f]], w.sp.horizon[s]
+	from := feature.MinTime
+	if length != unbounded {
+		from = feature.Time(before(horizon, length))
+	}
+	return feature.Errorf(feature.ErrInvalid, "view %s, feature %s, %s, window (%s, %s]: %w; take a sum of doubles, with expr: cast(... as double)",
+		w.q.View.Name, name, feature.KeyText(w.q.View.Keys, w.q.Keys, int(w.sp.rows[s])), from, feature.Time(horizon), err)
+}
