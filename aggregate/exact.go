@@ -38,12 +38,16 @@ const (
 	unitOfSquares = 2 * unitOfValues
 )
 
-// exactWidthMax is the greatest width.
-const exactWidthMax = 10
+const (
+	sumWidth      = 6  // limbs of a window of sums
+	exactWidthMax = 10 // and of sums of squares
+)
 
 // The windows hold 64 binades below the first numbers and 64 above; for squares 256 and 128.
-func newExactSums() exactSums    { return exactSums{unit: unitOfValues, width: 6, below: 1} }
-func newExactSquares() exactSums { return exactSums{unit: unitOfSquares, width: 10, below: 4} }
+func newExactSums() exactSums { return exactSums{unit: unitOfValues, width: sumWidth, below: 1} }
+func newExactSquares() exactSums {
+	return exactSums{unit: unitOfSquares, width: exactWidthMax, below: 4}
+}
 
 func (s *exactSums) reset(n int) {
 	s.limbs = zeroed(s.limbs, n*s.width)
@@ -104,6 +108,59 @@ func (s *exactSums) addFloat(g int, x float64) {
 	}
 	m, exp, neg := magnitude(x)
 	s.add(g, 0, m, exp-s.unit, neg)
+}
+
+// addFloats adds values to group g. It is addFloat in a loop, with the limbs of a window of sums in registers.
+func (s *exactSums) addFloats(g int, values []float64) {
+	if s.width != sumWidth || !s.placed || s.odd != nil && s.odd[g] != nil {
+		for _, x := range values {
+			s.addFloat(g, x)
+		}
+		return
+	}
+	l := s.limbs[g*sumWidth : (g+1)*sumWidth : (g+1)*sumWidth]
+	l0, l1, l2, l3, l4, l5 := l[0], l[1], l[2], l[3], l[4], l[5]
+	first := -1075 - s.unit - 64*s.base // position in the window of a number with exponent bits 0
+	var rest []float64
+	for _, x := range values {
+		b := math.Float64bits(x)
+		exp := int(b >> 52 & 0x7ff)
+		pos := first + exp
+		if exp == 0 || exp == 0x7ff || uint(pos) >= 64*(sumWidth-3) {
+			rest = append(rest, x) // zeros, the very small, the special, and what lies outside of the window
+			continue
+		}
+		m, shift := b&(1<<52-1)|1<<52, uint(pos)&63
+		sign := uint64(int64(b) >> 63)
+		low, high := m<<shift^sign, m>>1>>(63-shift)^sign
+		c := sign & 1
+		switch pos >> 6 {
+		case 0:
+			l0, c = bits.Add64(l0, low, c)
+			l1, c = bits.Add64(l1, high, c)
+			l2, c = bits.Add64(l2, sign, c)
+		case 1:
+			l1, c = bits.Add64(l1, low, c)
+			l2, c = bits.Add64(l2, high, c)
+			l3, c = bits.Add64(l3, sign, c)
+			l4, c = bits.Add64(l4, sign, c)
+			l5, _ = bits.Add64(l5, sign, c)
+			continue
+		default:
+			l2, c = bits.Add64(l2, low, c)
+			l3, c = bits.Add64(l3, high, c)
+			l4, c = bits.Add64(l4, sign, c)
+			l5, _ = bits.Add64(l5, sign, c)
+			continue
+		}
+		l3, c = bits.Add64(l3, sign, c)
+		l4, c = bits.Add64(l4, sign, c)
+		l5, _ = bits.Add64(l5, sign, c)
+	}
+	l[0], l[1], l[2], l[3], l[4], l[5] = l0, l1, l2, l3, l4, l5
+	for _, x := range rest {
+		s.addFloat(g, x)
+	}
 }
 
 // addSquare adds the square of x to group g; a NaN for one that is not finite.

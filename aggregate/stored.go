@@ -138,9 +138,7 @@ func (s *exactSums) fold(tiles []arrow.Array, spans []Span, n []int64) error {
 	for _, span := range spans {
 		g := int(span.Group)
 		if simple {
-			for _, v := range values[span.From:span.To] {
-				s.addFloat(g, v)
-			}
+			s.addFloats(g, values[span.From:span.To])
 			n[g] += int64(span.To - span.From)
 			continue
 		}

@@ -68,6 +68,11 @@ func (s *floatSums) Add(values arrow.Array, _ Times, spans []Span) {
 	column := floats(values)
 	s.sum.placeFloats(column, 1)
 	for _, span := range spans {
+		if values.NullN() == 0 {
+			s.sum.addFloats(int(span.Group), column[span.From:span.To])
+			s.n[span.Group] += int64(span.To - span.From)
+			continue
+		}
 		for i := span.From; i < span.To; i++ {
 			if values.IsValid(int(i)) {
 				s.sum.addFloat(int(span.Group), column[i])

@@ -122,7 +122,12 @@ func historyRows(v *feature.View, r feature.Range, perKey int, random *rand.Rand
 const spineName = "spine.parquet"
 
 // makeSpine writes t.Spine rows of random keys and times, in no order, to a file in t.Out. One key of a hundred has no history.
-func makeSpine(_ context.Context, t task) (_ outcome, err error) {
+func makeSpine(_ context.Context, t task) (outcome, error) {
+	return writeSpine(t, keysMade, yearMicros)
+}
+
+// writeSpine is makeSpine for so many keys and so long a time.
+func writeSpine(t task, keys int, micros int64) (_ outcome, err error) {
 	if err := os.MkdirAll(t.Out, 0o755); err != nil {
 		return outcome{}, err
 	}
@@ -138,13 +143,13 @@ func makeSpine(_ context.Context, t task) (_ outcome, err error) {
 	random := rand.New(rand.NewPCG(seed, 1<<32))
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	for i := range t.Spine {
-		key := keyOf(random.IntN(keysMade))
+		key := keyOf(random.IntN(keys))
 		if random.IntN(100) == 0 {
 			key = -1 - key
 		}
 		b.Field(0).(*array.Int64Builder).Append(int64(i))
 		b.Field(1).(*array.Int64Builder).Append(key)
-		b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(int64(yearStart()) + random.Int64N(yearMicros)))
+		b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(int64(yearStart()) + random.Int64N(micros)))
 		b.Field(3).(*array.Float64Builder).Append(random.Float64())
 		if i%batchRows == batchRows-1 || i == t.Spine-1 {
 			if err := w.Write(b.NewRecordBatch()); err != nil {

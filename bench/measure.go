@@ -19,6 +19,8 @@ type task struct {
 	History int    // rows
 	Commits int
 	Spine   int   // rows
+	Keys    int   // of events
+	Windows int   // over events
 	Memory  int64 // bytes; 0 is the operation's default
 }
 
@@ -32,6 +34,7 @@ func tasks() map[string]func(context.Context, task) (outcome, error) {
 	return map[string]func(context.Context, task) (outcome, error){
 		"make-history": makeHistory, "make-spine": makeSpine, "make-source": makeSource, "make-online": makeOnline,
 		"export": taskExport, "join": taskJoin, "materialize": taskMaterialize, "publish": taskPublish, "get": taskGet,
+		"make-events": makeEvents, "make-events-spine": makeEventsSpine, "export-windows": taskExportWindows,
 	}
 }
 
@@ -76,18 +79,24 @@ func measureCommand(c *exec.Cmd) (figure, error) {
 // median repeats a measurement and returns the one of median time, with the greatest peak of all.
 func (b *bench) median(once func() (figure, error)) (figure, error) {
 	var figures []figure
-	peak := int64(0)
 	for range b.repeat {
 		f, err := once()
 		if err != nil {
 			return f, err
 		}
-		figures, peak = append(figures, f), max(peak, f.Peak)
+		figures = append(figures, f)
 	}
+	return medianOf(figures), nil
+}
+
+// medianOf returns the figure of median time, with the greatest peak of all.
+func medianOf(figures []figure) figure {
 	slices.SortFunc(figures, func(a, b figure) int { return cmp.Compare(a.Seconds, b.Seconds) })
 	f := figures[len(figures)/2]
-	f.Peak = peak
-	return f, nil
+	for _, other := range figures {
+		f.Peak = max(f.Peak, other.Peak)
+	}
+	return f
 }
 
 // show prints a figure as a line of a table.

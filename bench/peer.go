@@ -13,7 +13,7 @@ import (
 	"github.com/asof-store/asof/offline"
 )
 
-// peerScript joins with DuckDB's ASOF JOIN, or compares two results.
+// peerScript joins with DuckDB's ASOF JOIN, makes windows, or compares two results.
 //
 //go:embed peer.py
 var peerScript string
@@ -37,7 +37,7 @@ func (b *bench) benchPeer(ctx context.Context, t task, ours figure) error {
 	}
 	show("  DuckDB ASOF JOIN, same files", theirs, "spine rows")
 	// The last export's result still lies there.
-	unequal, err := b.askPeer(ctx, peerTask{Do: "compare", Out: out, Ours: outputOf(t)})
+	unequal, err := b.askPeer(ctx, peerTask{Do: "compare", Out: out, Ours: outputOf(t), Columns: []string{"f0", "f1", "f2", "f3"}})
 	if err != nil {
 		return err
 	}
@@ -55,6 +55,8 @@ type peerTask struct {
 	History []string
 	Out     string
 	Ours    string
+	Columns []string // to compare
+	Days    []int    // windows
 }
 
 func (b *bench) askPeer(ctx context.Context, t peerTask) (figure, error) {

@@ -1,4 +1,4 @@
-"""Joins with DuckDB's ASOF JOIN, or compares two training sets. The task comes on standard input as JSON; the answer
+"""Joins with DuckDB's ASOF JOIN, makes windows, or compares two training sets. The task comes on standard input as JSON; the answer
 goes to standard output: the seconds of the query alone, and a count of rows."""
 
 import json
@@ -25,9 +25,55 @@ def join(db, task):
     return {"Seconds": seconds, "Count": rows}
 
 
+DAY = 24 * 3600 * 1_000_000
+
+
+def windows_range(db, task):
+    """RANGE windows over the union of spine and tiles."""
+    values, frames = [], []
+    for d in task["Days"]:
+        values.append(f"""CAST(coalesce(sum(n) OVER w{d}, 0) AS BIGINT) AS count_{d}d,
+            sum(amount) OVER w{d} AS amount_sum_{d}d, max(top) OVER w{d} AS amount_max_{d}d""")
+        frames.append(f"w{d} AS (PARTITION BY customer_id ORDER BY us RANGE BETWEEN {d * DAY - 1} PRECEDING AND CURRENT ROW)")
+    return timed(db, task, f"""
+        SELECT "row", customer_id, make_timestamptz(us) AS event_timestamp, label, {", ".join(values)}
+        FROM (
+            SELECT "row", customer_id, epoch_us(event_timestamp) AS us, label, NULL AS n, NULL AS amount, NULL AS top FROM read_parquet($spine)
+            UNION ALL
+            SELECT NULL, customer_id, epoch_us(event_time), NULL, rows__count, amount__sum, amount__max FROM read_parquet($history)
+        )
+        WINDOW {", ".join(frames)}
+        QUALIFY "row" IS NOT NULL""")
+
+
+def windows_join(db, task):
+    """One range join with the longest window."""
+    values = []
+    for d in task["Days"]:
+        inside = f"FILTER (h.us > s.us - {d * DAY})"
+        values.append(f"""CAST(coalesce(sum(h.n) {inside}, 0) AS BIGINT) AS count_{d}d,
+            sum(h.amount) {inside} AS amount_sum_{d}d, max(h.top) {inside} AS amount_max_{d}d""")
+    return timed(db, task, f"""
+        SELECT s."row", any_value(s.customer_id) AS customer_id, make_timestamptz(any_value(s.us)) AS event_timestamp,
+            any_value(s.label) AS label, {", ".join(values)}
+        FROM (SELECT *, epoch_us(event_timestamp) AS us FROM read_parquet($spine)) s
+        LEFT JOIN (SELECT customer_id, epoch_us(event_time) AS us, rows__count AS n, amount__sum AS amount, amount__max AS top
+            FROM read_parquet($history)) h
+        ON s.customer_id = h.customer_id AND h.us <= s.us AND h.us > s.us - {max(task["Days"]) * DAY}
+        GROUP BY s."row" """)
+
+
+def timed(db, task, query):
+    start = time.monotonic()
+    db.execute(f"COPY ({query}) TO '{task['Out']}' (FORMAT parquet, COMPRESSION snappy)", {"spine": task["Spine"], "history": task["History"]})
+    seconds = time.monotonic() - start
+    rows = db.execute("SELECT count(*) FROM read_parquet($out)", {"out": task["Out"]}).fetchone()[0]
+    return {"Seconds": seconds, "Count": rows}
+
+
 def compare(db, task):
     """Counts the rows that are not in both, or that do not lie in ours where the spine has them."""
-    differ = " OR ".join(f"o.{c} IS DISTINCT FROM p.{c}" for c in ["customer_id", "event_timestamp", "label"] + FEATURES)
+    differ = " OR ".join(f"o.{c} IS DISTINCT FROM p.{c}" for c in ["customer_id", "event_timestamp", "label"] + task["Columns"])
     query = f"""
         SELECT count(*)
         FROM read_parquet($ours, file_row_number = true) o FULL JOIN read_parquet($peer) p ON o."row" = p."row"
@@ -40,7 +86,8 @@ def main():
     task = json.load(sys.stdin)
     db = duckdb.connect()
     db.execute("SET enable_progress_bar = false")  # it goes to standard output
-    answer = {"join": join, "compare": compare}[task["Do"]](db, task)
+    do = {"join": join, "compare": compare, "windows-range": windows_range, "windows-join": windows_join}
+    answer = do[task["Do"]](db, task)
     print(json.dumps(answer))
 
 

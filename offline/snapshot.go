@@ -22,6 +22,7 @@ type Snapshot struct {
 	order    []string
 	files    []dataFile
 	handles  *handles
+	nulls    nullColumns
 }
 
 func (s *Store) open(ctx context.Context, view string, v *version, snapshot *table.Snapshot) (*Snapshot, error) {

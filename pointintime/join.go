@@ -84,6 +84,7 @@ type joiner[K keysort.Ordered] struct {
 	columns []string // keys, event time, created time: what the walk reads
 	out     *output
 	windows *windowed // nil for a latest-value view
+	pool    statePool // of its shards
 }
 
 func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, keysOf func([]arrow.Array, int) []K) (*Answer, error) {
@@ -97,11 +98,11 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	shard, ends := j.shard, 1
+	shard, shards := j.shard, keysort.Split(j.rows, j.keys, j.asOf, shardsFor(len(j.rows), workers))
 	if j.windows != nil {
-		shard, ends = j.windowShard, 1+len(j.windows.lengths)
+		shard, shards = j.windowShard, j.windowShards(workers)
 	}
-	for _, rows := range keysort.Split(j.rows, j.keys, j.asOf, shardsFor(len(j.rows), workers, ends)) {
+	for _, rows := range shards {
 		group.Go(func() error { return shard(ctx, rows) })
 	}
 	if err := group.Wait(); err != nil {
@@ -111,18 +112,13 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 }
 
 // shardsFor returns into how many shards that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
-// no more than would leave shardRowsMin. ends is the number of ends of windows that each row has, 1 without windows.
-func shardsFor(rows, workers, ends int) int {
+// no more than would leave shardRowsMin.
+func shardsFor(rows, workers int) int {
 	const (
 		shardRowsMax = 1 << 18 // sorting and walking it takes 20 MB; each shard decodes the pages at its ends once more
-		shardEndsMax = 1 << 19 // the states of that many slices take 25 MB for a sum
 		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
 	)
-	most := shardRowsMax
-	if ends > 1 {
-		most = max(shardRowsMin, shardEndsMax/ends)
-	}
-	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*most))))
+	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))
 }
 
 // prepare finds the question's keys and as-of times and makes room for the answer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/asof-store/asof/aggregate"
 	"github.com/asof-store/asof/feature"
@@ -86,6 +87,52 @@ func lengthOf(a *feature.Aggregation) int64 {
 	return a.Window.Microseconds()
 }
 
+// windowShards cuts the rows of a question to a windowed view into shards: small ones, whose slices stay in the processor's cache, but
+// between keys, for all of a key's history is read for each shard that has a row of it. A key of very many rows is cut all the same.
+func (j *joiner[K]) windowShards(workers int) [][]uint32 {
+	const (
+		endsWanted = 1 << 17 // the slices of a sum take 6 MB then
+		endsMax    = 1 << 19
+	)
+	ends := 1 + len(j.windows.lengths) // that each row has
+	parts := max(1, len(j.rows)*ends/endsWanted, min(workers, len(j.rows)/1024))
+	var shards [][]uint32
+	for _, rows := range keysort.Split(j.rows, j.keys, nil, parts) {
+		shards = append(shards, keysort.Split(rows, j.keys, j.asOf, 1+len(rows)*ends/endsMax)...)
+	}
+	return shards
+}
+
+// statePool keeps the memory of states from shard to shard.
+type statePool struct {
+	mu   sync.Mutex
+	free map[string][]aggregate.States // by name
+}
+
+// get returns states of n empty groups.
+func (p *statePool) get(spec *aggregate.Spec, n int) aggregate.States {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	free := p.free[spec.Name()]
+	var s aggregate.States
+	if len(free) == 0 {
+		s = spec.New()
+	} else {
+		s, p.free[spec.Name()] = free[len(free)-1], free[:len(free)-1]
+	}
+	s.Reset(n)
+	return s
+}
+
+func (p *statePool) put(spec *aggregate.Spec, s aggregate.States) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.free == nil {
+		p.free = map[string][]aggregate.States{}
+	}
+	p.free[spec.Name()] = append(p.free[spec.Name()], s)
+}
+
 // windowShard answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
 func (j *joiner[K]) windowShard(ctx context.Context, rows []uint32) error {
 	w := &windowShard[K]{joiner: j, sp: j.sorted(rows), spans: make([][]offline.Span, len(j.runs))}
@@ -146,6 +193,11 @@ func (w *windowShard[K]) found() {
 // input answers features of one input, window by window.
 func (w *windowShard[K]) input(ctx context.Context, features []int) error {
 	states := map[string]*folded{}
+	defer func() {
+		for _, f := range states {
+			w.pool.put(f.spec, f.states)
+		}
+	}()
 	for window := range w.windows.lengths {
 		answers := map[string]aggregate.States{}
 		for _, f := range features {
@@ -157,17 +209,11 @@ func (w *windowShard[K]) input(ctx context.Context, features []int) error {
 			for i := range call.Specs {
 				spec := &call.Specs[i]
 				if answers[spec.Name()] == nil {
-					f := states[spec.Name()]
-					if f == nil || f.layer != w.cover.layer(window) {
-						var err error
-						if f, err = w.fold(ctx, spec, w.cover.layer(window)); err != nil {
-							return err
-						}
-						states[spec.Name()] = f
+					answer, err := w.answer(ctx, spec, states, window)
+					if err != nil {
+						return err
 					}
-					answer := spec.New()
-					answer.Reset(len(w.sp.keys))
-					w.cover.answer(f, window, answer)
+					defer w.pool.put(spec, answer)
 					answers[spec.Name()] = answer
 				}
 				merged[i] = answers[spec.Name()]
@@ -182,10 +228,28 @@ func (w *windowShard[K]) input(ctx context.Context, features []int) error {
 	return nil
 }
 
+// answer merges the states of each spine row's window; states has those that are folded already.
+func (w *windowShard[K]) answer(ctx context.Context, spec *aggregate.Spec, states map[string]*folded, window int) (aggregate.States, error) {
+	f := states[spec.Name()]
+	if f == nil || f.layer != w.cover.layer(window) {
+		if f != nil {
+			w.pool.put(f.spec, f.states)
+			delete(states, spec.Name())
+		}
+		var err error
+		if f, err = w.fold(ctx, spec, w.cover.layer(window)); err != nil {
+			return nil, err
+		}
+		states[spec.Name()] = f
+	}
+	answer := w.pool.get(spec, len(w.sp.keys))
+	w.cover.answer(f, window, answer)
+	return answer, nil
+}
+
 // fold merges the tiles of all runs into their groups.
 func (w *windowShard[K]) fold(ctx context.Context, spec *aggregate.Spec, layer int) (*folded, error) {
-	f := &folded{spec: spec, layer: layer, states: spec.New()}
-	f.states.Reset(w.cover.groups())
+	f := &folded{spec: spec, layer: layer, states: w.pool.get(spec, w.cover.groups())}
 	names := make([]string, len(spec.Columns))
 	for i, c := range spec.Columns {
 		names[i] = c.Name

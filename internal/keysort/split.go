@@ -11,7 +11,7 @@ const samplesPerPart = 64
 
 // Split deals rows, which index into keys and times, to at most parts groups, none of them empty, of about equal size that ascend by (key, time):
 // no row of a group goes before one of the group before it. Rows that are equal in both, and thus in one group, keep their
-// order. It takes time linear in rows, and a logarithm of parts for each.
+// order. Without times (nil) no key is in two groups. It takes time linear in rows, and a logarithm of parts for each.
 func Split[K Ordered](rows []uint32, keys []K, times []int64, parts int) [][]uint32 {
 	if len(rows) == 0 {
 		return nil
@@ -20,7 +20,10 @@ func Split[K Ordered](rows []uint32, keys []K, times []int64, parts int) [][]uin
 		return [][]uint32{rows}
 	}
 	compare := func(a, b uint32) int {
-		return cmp.Or(cmp.Compare(keys[a], keys[b]), cmp.Compare(times[a], times[b]))
+		if order := cmp.Compare(keys[a], keys[b]); order != 0 || times == nil {
+			return order
+		}
+		return cmp.Compare(times[a], times[b])
 	}
 	var sample []uint32
 	for i := 0; i < len(rows); i += 1 + len(rows)/(parts*samplesPerPart) {
