@@ -53,7 +53,20 @@ note "" "What it was made of stands beside it, training_set.parquet.manifest.jso
 head -n 16 training_set.parquet.manifest.json
 note "  ..."
 
-step "5. Serve: the same features, now, over gRPC"
+step "5. A leak: how often a terminal's payments were fraud, with and without waiting for the investigation"
+run asof export fraud_leak --spine training.parquet --out leak.csv
+note "" "Both count the fraud at a payment's terminal over 30 days. An investigation takes a week: terminal_fraud has a delay of 7d for that," \
+  "terminal_fraud_leaky has none, so that each payment finds its own label among its features. Their means:" ""
+awk -F, '
+  NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+  { rows[$at["is_fraud"]]++; honest[$at["is_fraud"]] += $at["honest__fraud_rate_30d"]; leaky[$at["is_fraud"]] += $at["leaky__fraud_rate_30d"] }
+  END {
+    printf "  %-16s %8s %12s %12s\n", "payments", "rows", "honest", "leaky"
+    for (label in rows) printf "  %-16s %8d %11.2f%% %11.2f%%\n", label == "true" ? "fraud" : "no fraud", rows[label], 100 * honest[label] / rows[label], 100 * leaky[label] / rows[label]
+  }' leak.csv
+note "" "A model trained on the leaky rate looks better than it is, and fails when it serves, where no payment has a label yet."
+
+step "6. Serve: the same features, now, over gRPC"
 printf '\n%s$ asof serve --listen 127.0.0.1:0 &%s\n' "$bold" "$plain"
 asof serve --listen 127.0.0.1:0 >serve.log 2>&1 &
 server_pid=$!

@@ -209,16 +209,16 @@ func (w *windowWorld) checkOnline(t *rapid.T) {
 			}
 		}
 	}
-	published := w.stored(t)
+	published := w.stored()
 	_, err = w.engine.Republish(context.Background(), w.model.Views[0].View)
 	w.must(err)
-	if all := w.stored(t); !maps.Equal(published, all) {
+	if all := w.stored(); !maps.Equal(published, all) {
 		t.Fatalf("online holds\n%v\nafter publishing what may have changed, and\n%v\nafter publishing everything\n%s", published, all, w.view.yaml())
 	}
 }
 
 // stored returns the online values by key.
-func (w *windowWorld) stored(t *rapid.T) map[string]string {
+func (w *windowWorld) stored() map[string]string {
 	values := map[string]string{}
 	w.must(w.online.Scan("w", func(s online.Stored) error {
 		text := fmt.Sprint(s.Event)
