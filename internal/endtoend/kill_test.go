@@ -18,10 +18,12 @@ import (
 	"github.com/asof-store/asof/pointintime"
 )
 
-// The environment of the child of TestKill: its directory, and the number of the durable step at which it dies.
+// The environment of the child of TestKill: its directory, the number of the durable step at which it dies, and
+// the kind of its view.
 const (
 	killDir  = "ASOF_TEST_KILL_DIR"
 	killStep = "ASOF_TEST_KILL_STEP"
+	killView = "ASOF_TEST_KILL_VIEW" // tiles, or nothing
 )
 
 const killYAML = `
@@ -35,30 +37,61 @@ services:
   - {name: svc, features: [{view: v}]}
 `
 
+// killTiles is killYAML with a windowed view.
+const killTiles = `
+entities:
+  - {name: e, keys: {k: int64}}
+sources:
+  - {name: src, parquet: 'src/*.parquet', event_time: at, created_time: known}
+views:
+  - name: v
+    entity: e
+    source: src
+    delay: 2s
+    granularity: 2s
+    aggregations:
+      - {function: count, windows: [4s]}
+      - {function: sum, column: x, windows: [6s, unbounded]}%s
+services:
+  - {name: svc, features: [{view: v}]}
+`
+
+// killDefinition returns the definitions of w at first, or after they have changed.
+func (w *world) killDefinition(changed bool) string {
+	yaml, more := killYAML, ", {name: twice, expr: x * 2}"
+	if w.options.tiles {
+		yaml, more = killTiles, "\n      - {function: max, column: x, windows: [4s]}"
+	}
+	if !changed {
+		more = ""
+	}
+	return fmt.Sprintf(yaml, more)
+}
+
 // killOperations is what the child does, one after another: a first run, an incremental one, one that computes a range again
 // after its source has changed, and one after the definition has changed.
 var killOperations = []func(w *world) error{
 	func(w *world) error {
 		w.write("src/a.parquet", killRows(0, 12, 1))
-		return w.killRun(10*second, "", materialize.Request{})
+		return w.killRun(10*second, false, materialize.Request{})
 	},
 	func(w *world) error {
 		w.write("src/b.parquet", killRows(8, 24, 2))
-		return w.killRun(20*second, "", materialize.Request{})
+		return w.killRun(20*second, false, materialize.Request{})
 	},
 	func(w *world) error {
 		w.write("src/a.parquet", killRows(4, 7, 3))
 		from, to := 3*second, 15*second
-		return w.killRun(20*second, "", materialize.Request{From: &from, To: &to})
+		return w.killRun(20*second, false, materialize.Request{From: &from, To: &to})
 	},
 	func(w *world) error {
-		return w.killRun(26*second, ", {name: twice, expr: x * 2}", materialize.Request{})
+		return w.killRun(26*second, true, materialize.Request{})
 	},
 }
 
-func (w *world) killRun(now feature.Time, more string, r materialize.Request) error {
+func (w *world) killRun(now feature.Time, changed bool, r materialize.Request) error {
 	w.now = now
-	if err := w.define(fmt.Sprintf(killYAML, more)); err != nil {
+	if err := w.define(w.killDefinition(changed)); err != nil {
 		return err
 	}
 	_, err := w.materialize(r)
@@ -93,6 +126,7 @@ func TestKillChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	options := killOptions
+	options.tiles = os.Getenv(killView) == "tiles"
 	options.step = func(string, bool) error {
 		if at--; at < 0 {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -111,12 +145,21 @@ func TestKillChild(t *testing.T) {
 // TestKill lets a process die by SIGKILL at every durable step in turn, just before and just after its effect. Whatever the
 // moment, a restart makes online agree with offline, and going on ends in the state of an undisturbed run.
 func TestKill(t *testing.T) {
-	steps, options := 0, killOptions
-	options.step = func(string, bool) error {
+	t.Run("rows", func(t *testing.T) { testKill(t, killOptions, 1) })
+	t.Run("tiles", func(t *testing.T) {
+		options := killOptions
+		options.tiles = true
+		testKill(t, options, 3) // the steps are those of rows
+	})
+}
+
+func testKill(t *testing.T, options worldOptions, stride int) {
+	steps, counted := 0, options
+	counted.step = func(string, bool) error {
 		steps++
 		return nil
 	}
-	undisturbed := newWorld(t, memoryDir(t), options)
+	undisturbed := newWorld(t, memoryDir(t), counted)
 	for _, operation := range killOperations {
 		undisturbed.must(operation(undisturbed))
 	}
@@ -128,16 +171,15 @@ func TestKill(t *testing.T) {
 	if steps < 80 {
 		t.Fatalf("only %d times before or after a durable step: some are not announced", steps)
 	}
-	stride := 1
 	if testing.Short() {
-		stride = 7
+		stride *= 7
 	}
 	for step := 0; step < steps; step += stride {
 		t.Run(strconv.Itoa(step), func(t *testing.T) {
 			t.Parallel()
 			dir := memoryDir(t)
-			killAt(t, dir, step)
-			if got := recoverKilled(t, dir); got != want {
+			killAt(t, dir, step, options)
+			if got := recoverKilled(t, dir, options); got != want {
 				t.Fatalf("got\n%s\nwant\n%s", got, want)
 			}
 		})
@@ -145,10 +187,14 @@ func TestKill(t *testing.T) {
 }
 
 // killAt runs the child in dir, which dies at the given step.
-func killAt(t *testing.T, dir string, step int) {
+func killAt(t *testing.T, dir string, step int, options worldOptions) {
 	t.Helper()
+	view := ""
+	if options.tiles {
+		view = "tiles"
+	}
 	command := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
-	command.Env = append(os.Environ(), killDir+"="+dir, killStep+"="+strconv.Itoa(step))
+	command.Env = append(os.Environ(), killDir+"="+dir, killStep+"="+strconv.Itoa(step), killView+"="+view)
 	out, err := command.CombinedOutput()
 	if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 		t.Fatalf("the child did not die by the signal: %v\n%s", err, out)
@@ -156,9 +202,9 @@ func killAt(t *testing.T, dir string, step int) {
 }
 
 // recoverKilled starts again where a killed process has left off, goes on to the end, and returns the state.
-func recoverKilled(t *testing.T, dir string) string {
+func recoverKilled(t *testing.T, dir string, options worldOptions) string {
 	t.Helper()
-	w := newWorld(t, dir, killOptions)
+	w := newWorld(t, dir, options)
 	defer w.close()
 	at := 0
 	if text, err := os.ReadFile(filepath.Join(dir, "operation")); err == nil {
@@ -184,8 +230,8 @@ func (w *world) killDefined() bool {
 		return false // nothing was committed
 	}
 	defer func() { _ = s.Close() }()
-	for _, more := range []string{"", ", {name: twice, expr: x * 2}"} {
-		w.must(w.define(fmt.Sprintf(killYAML, more)))
+	for _, changed := range []bool{false, true} {
+		w.must(w.define(w.killDefinition(changed)))
 		if w.model.Views[0].Hash == s.Progress().Hash {
 			return true
 		}
@@ -243,15 +289,15 @@ func TestUnfinishedPublication(t *testing.T) {
 	w := newWorld(t, memoryDir(t), options)
 	defer func() { w.close() }()
 	w.write("src/a.parquet", killRows(0, 9, 1))
-	w.must(w.killRun(10*second, "", materialize.Request{}))
+	w.must(w.killRun(10*second, false, materialize.Request{}))
 	w.write("src/b.parquet", killRows(9, 18, 2))
 	fail = true
-	if err := w.killRun(20*second, "", materialize.Request{}); !errors.Is(err, disk) {
+	if err := w.killRun(20*second, false, materialize.Request{}); !errors.Is(err, disk) {
 		t.Fatalf("got %v", err)
 	}
 	fail = false
 	w.write("src/b.parquet", killRows(0, 0, 2))
 	from := 9 * second
-	w.must(w.killRun(20*second, "", materialize.Request{From: &from}))
+	w.must(w.killRun(20*second, false, materialize.Request{From: &from}))
 	w.killState() // compares online with offline
 }

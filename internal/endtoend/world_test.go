@@ -44,6 +44,7 @@ type worldOptions struct {
 	workers int
 	chunk   int // spine rows joined at a time; 0: what memory allows
 	step    func(string, bool) error
+	tiles   bool // in TestKill: the view is a windowed one
 }
 
 // newWorld makes a store in dir, which is empty or holds an earlier world.
