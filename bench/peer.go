@@ -57,6 +57,7 @@ type peerTask struct {
 	Ours    string
 	Columns []string // to compare
 	Days    []int    // windows
+	Events  bool     // History is the events, not the tiles made of them
 }
 
 func (b *bench) askPeer(ctx context.Context, t peerTask) (figure, error) {

@@ -28,6 +28,13 @@ def join(db, task):
 DAY = 24 * 3600 * 1_000_000
 
 
+def tiles(task):
+    """What the windows are over: the tiles of the offline store, or the events that they were made of."""
+    if task["Events"]:
+        return "(SELECT customer_id, event_time, 1 AS rows__count, amount AS amount__sum, amount AS amount__max FROM read_parquet($history))"
+    return "read_parquet($history)"
+
+
 def windows_range(db, task):
     """RANGE windows over the union of spine and tiles."""
     values, frames = [], []
@@ -40,7 +47,7 @@ def windows_range(db, task):
         FROM (
             SELECT "row", customer_id, epoch_us(event_timestamp) AS us, label, NULL AS n, NULL AS amount, NULL AS top FROM read_parquet($spine)
             UNION ALL
-            SELECT NULL, customer_id, epoch_us(event_time), NULL, rows__count, amount__sum, amount__max FROM read_parquet($history)
+            SELECT NULL, customer_id, epoch_us(event_time), NULL, rows__count, amount__sum, amount__max FROM {tiles(task)}
         )
         WINDOW {", ".join(frames)}
         QUALIFY "row" IS NOT NULL""")
@@ -58,7 +65,7 @@ def windows_join(db, task):
             any_value(s.label) AS label, {", ".join(values)}
         FROM (SELECT *, epoch_us(event_timestamp) AS us FROM read_parquet($spine)) s
         LEFT JOIN (SELECT customer_id, epoch_us(event_time) AS us, rows__count AS n, amount__sum AS amount, amount__max AS top
-            FROM read_parquet($history)) h
+            FROM {tiles(task)}) h
         ON s.customer_id = h.customer_id AND h.us <= s.us AND h.us > s.us - {max(task["Days"]) * DAY}
         GROUP BY s."row" """)
 

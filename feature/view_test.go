@@ -32,6 +32,39 @@ func TestHorizon(t *testing.T) {
 	}
 }
 
+// TestTiles gives the tiles of a granularity by example, their ends and times before the epoch included: a tile's label is the last instant
+// that it includes, and is visible exactly when the whole tile is.
+func TestTiles(t *testing.T) {
+	ten := View{Granularity: 10 * time.Microsecond}
+	strict := View{Granularity: 10 * time.Microsecond, StrictlyBefore: true}
+	for _, c := range []struct {
+		view  View
+		event Time
+		want  Range
+	}{
+		{View{}, 7, Range{7, 7}},
+		{ten, 10, Range{1, 10}},
+		{ten, 11, Range{11, 20}},
+		{ten, 0, Range{-9, 0}},
+		{ten, -10, Range{-19, -10}},
+		{strict, 10, Range{10, 19}},
+		{strict, 9, Range{0, 9}},
+		{strict, -1, Range{-10, -1}},
+	} {
+		if got := c.view.TileOf(c.event); got != c.want {
+			t.Errorf("granularity %s, strictly %v: %d is in the tile %v, want %v", c.view.Granularity, c.view.StrictlyBefore, c.event, got, c.want)
+		}
+	}
+	for q, want := range map[Time]Time{9: 0, 10: 10, 19: 10, 20: 20, -1: -10, -10: -10} {
+		if got := ten.Horizon(q); got != want {
+			t.Errorf("granularity 10: the horizon of %d is %d, want %d", q, got, want)
+		}
+		if got := strict.Horizon(q); got != want-1 {
+			t.Errorf("granularity 10, strictly: the horizon of %d is %d, want %d", q, got, want-1)
+		}
+	}
+}
+
 // TestExpired gives the law of ttl by example: the age counts from q - delay, and is inclusive.
 func TestExpired(t *testing.T) {
 	v := View{Delay: 5 * time.Microsecond, TTL: 10 * time.Microsecond}

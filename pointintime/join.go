@@ -100,7 +100,7 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	group.SetLimit(workers)
 	shard, shards := j.shard, keysort.Split(j.rows, j.keys, j.asOf, shardsFor(len(j.rows), workers))
 	if j.windows != nil {
-		shard, shards = j.windowShard, j.windowShards(workers)
+		shard, shards = j.shardWindows, j.windowShards(workers)
 	}
 	for _, rows := range shards {
 		group.Go(func() error { return shard(ctx, rows) })

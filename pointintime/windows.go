@@ -133,8 +133,8 @@ func (p *statePool) put(spec *aggregate.Spec, s aggregate.States) {
 	p.free[spec.Name()] = append(p.free[spec.Name()], s)
 }
 
-// windowShard answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
-func (j *joiner[K]) windowShard(ctx context.Context, rows []uint32) error {
+// shardWindows answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
+func (j *joiner[K]) shardWindows(ctx context.Context, rows []uint32) error {
 	w := &windowShard[K]{joiner: j, sp: j.sorted(rows), spans: make([][]offline.Span, len(j.runs))}
 	if j.o.AsKnown && j.q.View.HasCreatedTime {
 		w.cover = newKnownTiles(w.sp, j.windows.lengths)
@@ -199,31 +199,39 @@ func (w *windowShard[K]) input(ctx context.Context, features []int) error {
 		}
 	}()
 	for window := range w.windows.lengths {
-		answers := map[string]aggregate.States{}
-		for _, f := range features {
-			if w.windows.window[f] != window {
-				continue
-			}
-			call := w.windows.calls[f]
-			merged := make([]aggregate.States, len(call.Specs))
-			for i := range call.Specs {
-				spec := &call.Specs[i]
-				if answers[spec.Name()] == nil {
-					answer, err := w.answer(ctx, spec, states, window)
-					if err != nil {
-						return err
-					}
-					defer w.pool.put(spec, answer)
-					answers[spec.Name()] = answer
-				}
-				merged[i] = answers[spec.Name()]
-			}
-			values, err := call.Finish(merged)
-			if err != nil {
-				return w.failed(err, f)
-			}
-			w.out.columns[f].scatter(values, w.hits, w.to)
+		if err := w.window(ctx, features, window, states); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// window answers those of features that are over one window; functions share the states that they have in common.
+func (w *windowShard[K]) window(ctx context.Context, features []int, window int, states map[string]*folded) error {
+	answers := map[string]aggregate.States{}
+	for _, f := range features {
+		if w.windows.window[f] != window {
+			continue
+		}
+		call := w.windows.calls[f]
+		merged := make([]aggregate.States, len(call.Specs))
+		for i := range call.Specs {
+			spec := &call.Specs[i]
+			if answers[spec.Name()] == nil {
+				answer, err := w.answer(ctx, spec, states, window)
+				if err != nil {
+					return err
+				}
+				defer w.pool.put(spec, answer)
+				answers[spec.Name()] = answer
+			}
+			merged[i] = answers[spec.Name()]
+		}
+		values, err := call.Finish(merged)
+		if err != nil {
+			return w.failed(err, f)
+		}
+		w.out.columns[f].scatter(values, w.hits, w.to)
 	}
 	return nil
 }
