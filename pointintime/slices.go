@@ -65,13 +65,17 @@ func filled(n int, v int64) []int64 {
 // cut makes the slices of one key, whose spine rows are [s, sEnd): it merges the sorted lists of the ends of windows.
 func (c *slicing[K]) cut(s, sEnd int) {
 	horizons, start := c.sp.horizon[s:sEnd], int32(len(c.ends))
-	lists := len(c.windows) + 1 // the left ends of each window, and the right ends of all
+	bounded := c.windows
+	if bounded[len(bounded)-1] == unbounded {
+		bounded = bounded[:len(bounded)-1]
+	}
+	lists := len(bounded) + 1 // the left ends of each window, and the right ends of all
 	at := make([]int, lists)
 	end := func(list, i int) int64 {
-		if list == len(c.windows) {
+		if list == len(bounded) {
 			return horizons[i]
 		}
-		return before(horizons[i], c.windows[list])
+		return before(horizons[i], bounded[list])
 	}
 	for at[lists-1] < len(horizons) { // no left end lies after its right one
 		next := int64(math.MaxInt64)
@@ -84,7 +88,7 @@ func (c *slicing[K]) cut(s, sEnd int) {
 		c.ends, c.begins = append(c.ends, next), append(c.begins, slice == start)
 		for l := range lists {
 			for ; at[l] < len(horizons) && end(l, at[l]) == next; at[l]++ {
-				if l == len(c.windows) {
+				if l == len(bounded) {
 					c.last[s+at[l]], c.key[s+at[l]] = slice, start
 				} else {
 					c.first[l][s+at[l]] = slice + 1
@@ -92,11 +96,9 @@ func (c *slicing[K]) cut(s, sEnd int) {
 			}
 		}
 	}
-	for l, w := range c.windows {
-		if w == unbounded {
-			for i := s; i < sEnd; i++ {
-				c.first[l][i] = start
-			}
+	for l := len(bounded); l < len(c.windows); l++ { // unbounded
+		for i := s; i < sEnd; i++ {
+			c.first[l][i] = start
 		}
 	}
 }
