@@ -190,3 +190,32 @@ func direct(t *rapid.T, name string, column arrow.Array) float64 {
 	}
 	return result.(*array.Float64).Value(0)
 }
+
+// TestRounding gives sums half way between two float64s, which go to the even one unless something far below decides.
+func TestRounding(t *testing.T) {
+	const big, least = 1 << 53, math.SmallestNonzeroFloat64
+	for _, c := range []struct {
+		values []float64
+		want   float64
+	}{
+		{[]float64{big, 1}, big},
+		{[]float64{big, 3}, big + 4},
+		{[]float64{big, 1, least}, big + 2},
+		{[]float64{big, 3, -least}, big + 2},
+		{[]float64{-big, -1}, -big},
+		{[]float64{-big, -1, -least}, -big - 2},
+		{[]float64{math.MaxFloat64, math.MaxFloat64, -math.MaxFloat64}, math.MaxFloat64},
+		{[]float64{math.MaxFloat64, math.MaxFloat64}, math.Inf(1)},
+		{[]float64{least, -least}, 0},
+		{[]float64{math.Copysign(0, -1)}, 0},
+	} {
+		s := newExactSums()
+		s.reset(1)
+		for _, v := range c.values {
+			s.addFloat(0, v)
+		}
+		if got := s.float(0); math.Float64bits(got) != math.Float64bits(c.want) {
+			t.Errorf("%v: got %v, want %v", c.values, got, c.want)
+		}
+	}
+}
