@@ -243,7 +243,9 @@ func BenchmarkFold(b *testing.B) {
 	for i := range values {
 		values[i] = float64(i*2654435761%1_000_000) / 64
 	}
-	nulls := func(t feature.Type) arrow.Array { return array.MakeArrayOfNull(memory.DefaultAllocator, t.Arrow(), tiles) }
+	nulls := func(t feature.Type) arrow.Array {
+		return array.MakeArrayOfNull(memory.DefaultAllocator, t.Arrow(), tiles)
+	}
 	var spans []Span
 	for from := 0; from < tiles; from += run {
 		spans = append(spans, Span{Group: int32(len(spans)), From: int32(from), To: int32(min(tiles, from+run))})
