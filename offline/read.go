@@ -213,7 +213,8 @@ func (r *Run) read(h *handle, c column, spans []Span) (arrow.Array, error) {
 		}
 		return array.MakeArrayOfNull(memory.DefaultAllocator, c.Type.Arrow(), rowsIn(spans, r.rows)), nil
 	}
-	if nulls, ok := h.file.NullCount(r.group, path); ok && r.sorted && nulls == int64(r.rows) && !c.required {
+	// Empty lists count as NULLs there.
+	if nulls, ok := h.file.NullCount(r.group, path); ok && r.sorted && nulls == int64(r.rows) && !c.required && !c.Type.List {
 		return r.snapshot.nulls.take(c.Type, rowsIn(spans, r.rows)), nil // as rare states are in nearly all tiles
 	}
 	a, err := h.file.Read(r.group, path, c.Type, spans)
