@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
@@ -85,6 +83,15 @@ func (e *Engine) publishView(ctx context.Context, view *feature.View, rebuild bo
 // Sync publishes every view whose online values are behind its history, as after a crash, or after another process has
 // materialized. Views without history, or whose definition has changed since, wait for their next run.
 func (e *Engine) Sync(ctx context.Context, views []*definitions.View) (map[string]Published, error) {
+	return e.sync(ctx, views, e.Publish)
+}
+
+// SyncFull is Sync with all values written anew, whatever is there.
+func (e *Engine) SyncFull(ctx context.Context, views []*definitions.View) (map[string]Published, error) {
+	return e.sync(ctx, views, e.Republish)
+}
+
+func (e *Engine) sync(ctx context.Context, views []*definitions.View, publish func(context.Context, *feature.View) (Published, error)) (map[string]Published, error) {
 	done := map[string]Published{}
 	for _, view := range views {
 		if !view.Online {
@@ -97,7 +104,7 @@ func (e *Engine) Sync(ctx context.Context, views []*definitions.View) (map[strin
 		if progress == nil || progress.Hash != view.Hash {
 			continue
 		}
-		if done[view.Name], err = e.Publish(ctx, view.View); err != nil {
+		if done[view.Name], err = publish(ctx, view.View); err != nil {
 			return done, err
 		}
 	}
@@ -242,12 +249,7 @@ func (w *publication) write(ctx context.Context, keys []arrow.Array, rows int) e
 	for i := range features {
 		features[i] = i
 	}
-	times := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
-	times.Reserve(rows)
-	for range rows {
-		times.UnsafeAppend(arrow.Timestamp(w.next.Watermark))
-	}
-	answer, err := pointintime.Join(ctx, pointintime.Question{View: w.view, Features: features, Keys: keys, Times: times.NewTimestampArray()}, w.runs, w.options)
+	answer, err := pointintime.Join(ctx, pointintime.Question{View: w.view, Features: features, Keys: keys, Times: timesOf(w.next.Watermark, rows)}, w.runs, w.options)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,8 @@ func verbs(a *app) []*cobra.Command {
 		newServeCommand(a),
 		newGetCommand(a),
 		newStatusCommand(a),
+		newVerifyCommand(a),
+		newSyncCommand(a),
 		newInitCommand(a),
 		newSchemaCommand(a),
 		newSimulateCommand(a),

@@ -231,3 +231,34 @@ func TestSchema(t *testing.T) {
 		t.Errorf("asof schema: %v, %v", schema, err)
 	}
 }
+
+func TestVerifyAndSync(t *testing.T) {
+	inProject(t)
+	ok(t, "apply")
+	if got := ok(t, "sync"); strings.Count(got, ": waits for asof materialize\n") != 2 {
+		t.Errorf("sync before any run: %s", got)
+	}
+	fails(t, 3, []string{"never been published", "asof materialize"}, "verify")
+	ok(t, "materialize")
+	for _, args := range [][]string{{"verify"}, {"verify", "--all"}, {"verify", "profile", "--sample", "3", "--seed", "9"}} {
+		got := ok(t, args...)
+		if !strings.HasPrefix(got, "view ") || strings.Contains(got, "online ") {
+			t.Errorf("%v: %s", args, got)
+		}
+	}
+	fails(t, 2, []string{"--sample 0"}, "verify", "--sample", "0")
+	fails(t, 3, []string{"profle", "profile"}, "verify", "profle")
+	if got := ok(t, "sync"); strings.Count(got, ": up to date\n") != 2 {
+		t.Errorf("sync after a run: %s", got)
+	}
+	if err := os.RemoveAll("online"); err != nil {
+		t.Fatal(err)
+	}
+	if got := ok(t, "sync", "--full"); strings.Count(got, " keys published\n") != 2 {
+		t.Errorf("sync --full into nothing: %s", got)
+	}
+	ok(t, "verify", "--all")
+	edit(t, "delay: 10m", "delay: 20m")
+	ok(t, "apply")
+	fails(t, 6, []string{"definition has changed", "asof materialize"}, "verify", "last_payment")
+}

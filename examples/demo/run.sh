@@ -46,6 +46,8 @@ run asof apply
 step "3. Materialize: compute the features, as Iceberg tables for training and as latest values for serving"
 run asof materialize
 run asof status
+note "" "Is what will be served what training would see? For every key of every view, to the bit:"
+run asof verify --all
 
 step "4. Training set: for each labelled payment, the features as they were at that moment"
 run asof export fraud_v1 --spine training.parquet --out training_set.parquet

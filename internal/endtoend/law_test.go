@@ -254,6 +254,10 @@ func (w *lawWorld) checkOnline(t *rapid.T) {
 			continue // a lookup says so, or what it says is of an earlier state
 		}
 		w.must(err)
+		verified, err := w.engine.Verify(context.Background(), w.service("svc").Refs[r].View, materialize.VerifyRequest{})
+		if err != nil || !verified.OK() {
+			t.Fatalf("verifying says %+v, %v", verified, err)
+		}
 		set, err := w.exportRows(rows, pointintime.ExportOptions{TimeColumn: "at"})
 		w.must(err)
 		for i := range answer.Rows {

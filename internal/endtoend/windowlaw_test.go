@@ -209,7 +209,12 @@ func (w *windowWorld) checkOnline(t *rapid.T) {
 			}
 		}
 	}
+	verified, err := w.engine.Verify(context.Background(), w.model.Views[0].View, materialize.VerifyRequest{})
+	w.must(err)
 	published := w.stored()
+	if !verified.OK() || verified.Keys != int64(len(published)) || verified.Equal != verified.Keys {
+		t.Fatalf("%d keys are online, and verifying says %+v\n%s", len(published), verified, w.view.yaml())
+	}
 	_, err = w.engine.Republish(context.Background(), w.model.Views[0].View)
 	w.must(err)
 	if all := w.stored(); !maps.Equal(published, all) {

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/asof-store/asof/definitions"
+	"github.com/asof-store/asof/internal/progress"
+	"github.com/asof-store/asof/materialize"
+)
+
+// newSyncCommand publishes what the offline store is ahead of the online one.
+func newSyncCommand(a *app) *cobra.Command {
+	var full bool
+	c := &cobra.Command{
+		Use:   "sync [VIEW...]",
+		Short: "Bring the online store up to the offline store",
+		Long: `Publish what the offline store is ahead of the online one: after an interruption, after another process has materialized, or, with --full, everything anew,
+as into an online store that was lost. Nothing is computed; views that were never materialized, or whose definition has changed since, wait for asof materialize.
+
+While asof serve holds the online store it does this by itself when it starts.`,
+		Example:           "  asof sync\n  asof sync --full",
+		GroupID:           groupFeatures,
+		ValidArgsFunction: completeViews(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.sync(cmd, args, full)
+		},
+	}
+	c.Flags().BoolVar(&full, "full", false, "publish all values anew, whatever is there")
+	return c
+}
+
+func (a *app) sync(cmd *cobra.Command, names []string, full bool) (err error) {
+	ctx := cmd.Context()
+	p, err := a.project(cmd)
+	if err != nil {
+		return err
+	}
+	model, err := p.applied()
+	if err != nil {
+		return err
+	}
+	views, err := viewsOf(model, names)
+	if err != nil {
+		return err
+	}
+	store, err := p.openOnline()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	engine, err := p.engine(ctx, store)
+	if err != nil {
+		return err
+	}
+	sync := engine.Sync
+	if full {
+		sync = engine.SyncFull
+	}
+	published, err := sync(ctx, views)
+	return errors.Join(a.printSynced(views, published), err)
+}
+
+func (a *app) printSynced(views []*definitions.View, published map[string]materialize.Published) error {
+	for _, v := range views {
+		done, ok := published[v.Name]
+		text := progress.Count(done.Keys) + " keys published"
+		switch {
+		case !v.Online:
+			text = "not served: it says online: false"
+		case !ok:
+			text = "waits for asof materialize"
+		case done.Keys == 0:
+			text = "up to date"
+		}
+		if err := a.printf("%s: %s\n", v.Name, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
