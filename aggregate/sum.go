@@ -41,7 +41,7 @@ func sumSpec(input feature.Field) Spec {
 	if isInteger(input.Type) {
 		return Spec{Columns: []feature.Field{{Name: name, Type: feature.Scalar(feature.Int64)}}, New: func() States { return &intSums{} }}
 	}
-	return Spec{Columns: exactColumns(name), New: func() States { return &floatSums{sum: newExactSums()} }}
+	return Spec{Columns: exactColumns(name), New: func() States { return &floatSums{realSums{sum: newExactSums()}} }}
 }
 
 // sums is what floatSums and intSums have in common.
@@ -53,16 +53,39 @@ type sums interface {
 	quotient(group int, d int64) float64
 }
 
-// floatSums are sums of floats.
-type floatSums struct {
+// realSums are exact sums with their counts.
+type realSums struct {
 	sum exactSums
 	n   []int64 // how many numbers or tiles have been added: none makes NULL
 }
 
-func (s *floatSums) Reset(n int) {
+func (s *realSums) Reset(n int) {
 	s.sum.reset(n)
 	s.n = zeroed(s.n, n)
 }
+
+func (s *realSums) Fold(tiles []arrow.Array, _ Times, spans []Span) error {
+	return s.sum.fold(tiles, spans, s.n)
+}
+
+func (s *realSums) Merge(dst int, from States, src int) {
+	f := from.(interface{ real() *realSums }).real()
+	s.sum.merge(dst, &f.sum, src, false)
+	s.n[dst] += f.n[src]
+}
+
+func (s *realSums) Remove(dst int, from States, src int) {
+	f := from.(interface{ real() *realSums }).real()
+	s.sum.merge(dst, &f.sum, src, true)
+	s.n[dst] -= f.n[src]
+}
+
+func (s *realSums) Store() ([]arrow.Array, error) { return s.sum.store(s.n), nil }
+
+func (s *realSums) real() *realSums { return s }
+
+// floatSums are sums of floats.
+type floatSums struct{ realSums }
 
 func (s *floatSums) Add(values arrow.Array, _ Times, spans []Span) {
 	column := floats(values)
@@ -81,24 +104,6 @@ func (s *floatSums) Add(values arrow.Array, _ Times, spans []Span) {
 		}
 	}
 }
-
-func (s *floatSums) Fold(tiles []arrow.Array, _ Times, spans []Span) error {
-	return s.sum.fold(tiles, spans, s.n)
-}
-
-func (s *floatSums) Merge(dst int, from States, src int) {
-	f := from.(*floatSums)
-	s.sum.merge(dst, &f.sum, src, false)
-	s.n[dst] += f.n[src]
-}
-
-func (s *floatSums) Remove(dst int, from States, src int) {
-	f := from.(*floatSums)
-	s.sum.merge(dst, &f.sum, src, true)
-	s.n[dst] -= f.n[src]
-}
-
-func (s *floatSums) Store() ([]arrow.Array, error) { return s.sum.store(s.n), nil }
 
 func (s *floatSums) finish() (arrow.Array, error) {
 	b := array.NewFloat64Builder(memory.DefaultAllocator)

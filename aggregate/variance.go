@@ -72,19 +72,11 @@ func (v variance) of(n int64, sum sums, q *squares, g int) (_ float64, ok bool) 
 
 // squaresSpec is the state of a sum of squares.
 func squaresSpec(input feature.Field) Spec {
-	return Spec{Columns: exactColumns(input.Name + "__sum_squares"), New: func() States { return &squares{sum: newExactSquares()} }}
+	return Spec{Columns: exactColumns(input.Name + "__sum_squares"), New: func() States { return &squares{realSums{sum: newExactSquares()}} }}
 }
 
 // squares are sums of squares.
-type squares struct {
-	sum exactSums
-	n   []int64
-}
-
-func (s *squares) Reset(n int) {
-	s.sum.reset(n)
-	s.n = zeroed(s.n, n)
-}
+type squares struct{ realSums }
 
 func (s *squares) Add(values arrow.Array, _ Times, spans []Span) {
 	add := s.adder(values)
@@ -112,24 +104,6 @@ func (s *squares) adder(values arrow.Array) func(group, i int) {
 	s.sum.placeFloats(column, 2)
 	return func(group, i int) { s.sum.addSquare(group, column[i]) }
 }
-
-func (s *squares) Fold(tiles []arrow.Array, _ Times, spans []Span) error {
-	return s.sum.fold(tiles, spans, s.n)
-}
-
-func (s *squares) Merge(dst int, from States, src int) {
-	f := from.(*squares)
-	s.sum.merge(dst, &f.sum, src, false)
-	s.n[dst] += f.n[src]
-}
-
-func (s *squares) Remove(dst int, from States, src int) {
-	f := from.(*squares)
-	s.sum.merge(dst, &f.sum, src, true)
-	s.n[dst] -= f.n[src]
-}
-
-func (s *squares) Store() ([]arrow.Array, error) { return s.sum.store(s.n), nil }
 
 // roundRatio returns x * 2^exp / d, rounded once to the nearest float64, ties to even; d > 0.
 func roundRatio(x, d *big.Int, exp int) float64 {

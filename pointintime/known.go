@@ -38,24 +38,14 @@ func (c *knownTiles[K]) walk(h history[K], _ int) {
 
 // each calls visit for each tile of a run that some spine row sees: those from enter on, up to the end of the key.
 func (c *knownTiles[K]) each(h history[K], visit func(tile, enter, sEnd int)) {
-	s, i := 0, 0
-	for s < len(c.sp.keys) && i < len(h.keys) {
-		switch key := c.sp.keys[s]; {
-		case h.keys[i] < key:
-			i = gallop(h.keys, i, key)
-		case h.keys[i] > key:
-			s = gallop(c.sp.keys, s, h.keys[i])
-		default:
-			sEnd, iEnd := blockEnd(c.sp.keys, s), blockEnd(h.keys, i)
-			for ; i < iEnd; i++ {
-				enter := max(lowerBound(c.sp.horizon, s, sEnd, h.events[i]), lowerBound(c.sp.asOf, s, sEnd, h.created[i]))
-				if enter < sEnd && h.created[i] != unknownCreated {
-					visit(i, enter, sEnd)
-				}
+	eachKey(c.sp.keys, h.keys, func(s, sEnd, i, iEnd int) {
+		for ; i < iEnd; i++ {
+			enter := max(lowerBound(c.sp.horizon, s, sEnd, h.events[i]), lowerBound(c.sp.asOf, s, sEnd, h.created[i]))
+			if enter < sEnd && h.created[i] != unknownCreated {
+				visit(i, enter, sEnd)
 			}
-			s = sEnd
 		}
-	}
+	})
 }
 
 // lowerBound returns the first index in [from, to) whose time is at or after t, or `to`.

@@ -126,19 +126,9 @@ func (c *slicing[K]) findWanted() {
 // walk finds the slices of a run's tiles. Time is linear in the spine and the run, and logarithmic in stretches of either that
 // the other lacks.
 func (c *slicing[K]) walk(h history[K], run int) {
-	s, i := 0, 0
-	for s < len(c.sp.keys) && i < len(h.keys) {
-		switch key := c.sp.keys[s]; {
-		case h.keys[i] < key:
-			i = gallop(h.keys, i, key)
-		case h.keys[i] > key:
-			s = gallop(c.sp.keys, s, h.keys[i])
-		default:
-			sEnd, iEnd := blockEnd(c.sp.keys, s), blockEnd(h.keys, i)
-			c.walkKey(int(c.key[s]), int(c.last[sEnd-1])+1, h, i, iEnd, run)
-			s, i = sEnd, iEnd
-		}
-	}
+	eachKey(c.sp.keys, h.keys, func(s, sEnd, i, iEnd int) {
+		c.walkKey(int(c.key[s]), int(c.last[sEnd-1])+1, h, i, iEnd, run)
+	})
 }
 
 // walkKey is walk for one key: its slices [slice, sliceEnd), its tiles [i, iEnd).

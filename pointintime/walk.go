@@ -63,21 +63,28 @@ func (m matches) offer(s int, run int32, h []int64, created []int64, r int) {
 // as-of time or NULL are not visible. Time is linear in both sides, and logarithmic in stretches of
 // keys that the other side lacks.
 func walk[K keysort.Ordered](sp spine[K], h history[K], run int32, asKnown bool, m matches) {
+	eachKey(sp.keys, h.keys, func(s, sEnd, i, iEnd int) {
+		if asKnown {
+			walkKnown(sp, s, sEnd, h, i, iEnd, run, m)
+		} else {
+			walkKey(sp, s, sEnd, h, i, iEnd, run, m)
+		}
+	})
+}
+
+// eachKey calls visit for each key that is in both of two sorted lists: rows [s, sEnd) of the one, [i, iEnd) of the other.
+func eachKey[K keysort.Ordered](spine, history []K, visit func(s, sEnd, i, iEnd int)) {
 	s, i := 0, 0
-	for s < len(sp.keys) && i < len(h.keys) {
-		key := sp.keys[s]
+	for s < len(spine) && i < len(history) {
+		key := spine[s]
 		switch {
-		case h.keys[i] < key:
-			i = gallop(h.keys, i, key)
-		case h.keys[i] > key:
-			s = gallop(sp.keys, s, h.keys[i])
+		case history[i] < key:
+			i = gallop(history, i, key)
+		case history[i] > key:
+			s = gallop(spine, s, history[i])
 		default:
-			sEnd, iEnd := blockEnd(sp.keys, s), blockEnd(h.keys, i)
-			if asKnown {
-				walkKnown(sp, s, sEnd, h, i, iEnd, run, m)
-			} else {
-				walkKey(sp, s, sEnd, h, i, iEnd, run, m)
-			}
+			sEnd, iEnd := blockEnd(spine, s), blockEnd(history, i)
+			visit(s, sEnd, i, iEnd)
 			s, i = sEnd, iEnd
 		}
 	}

@@ -113,6 +113,32 @@ func (p *project) engine(ctx context.Context, store *online.Store) (*materialize
 		TempDir: os.TempDir(), Version: version(), Report: reporter{p.a}}, nil
 }
 
+// withEngine calls do with the named views (all of them without names) and an engine that holds the online store meanwhile.
+func (a *app) withEngine(cmd *cobra.Command, names []string, do func(views []*definitions.View, engine *materialize.Engine) error) (err error) {
+	p, err := a.project(cmd)
+	if err != nil {
+		return err
+	}
+	model, err := p.applied()
+	if err != nil {
+		return err
+	}
+	views, err := viewsOf(model, names)
+	if err != nil {
+		return err
+	}
+	store, err := p.openOnline()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	engine, err := p.engine(cmd.Context(), store)
+	if err != nil {
+		return err
+	}
+	return do(views, engine)
+}
+
 // reporter shows an engine's progress.
 type reporter struct{ a *app }
 

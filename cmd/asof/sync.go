@@ -31,35 +31,15 @@ While asof serve holds the online store it does this by itself when it starts.`,
 	return c
 }
 
-func (a *app) sync(cmd *cobra.Command, names []string, full bool) (err error) {
-	ctx := cmd.Context()
-	p, err := a.project(cmd)
-	if err != nil {
-		return err
-	}
-	model, err := p.applied()
-	if err != nil {
-		return err
-	}
-	views, err := viewsOf(model, names)
-	if err != nil {
-		return err
-	}
-	store, err := p.openOnline()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	engine, err := p.engine(ctx, store)
-	if err != nil {
-		return err
-	}
-	sync := engine.Sync
-	if full {
-		sync = engine.SyncFull
-	}
-	published, err := sync(ctx, views)
-	return errors.Join(a.printSynced(views, published), err)
+func (a *app) sync(cmd *cobra.Command, names []string, full bool) error {
+	return a.withEngine(cmd, names, func(views []*definitions.View, engine *materialize.Engine) error {
+		sync := engine.Sync
+		if full {
+			sync = engine.SyncFull
+		}
+		published, err := sync(cmd.Context(), views)
+		return errors.Join(a.printSynced(views, published), err)
+	})
 }
 
 func (a *app) printSynced(views []*definitions.View, published map[string]materialize.Published) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/progress"
 	"github.com/asof-store/asof/materialize"
@@ -46,41 +47,21 @@ The online store belongs to one process: stop asof serve meanwhile, or give --on
 	return c
 }
 
-func (a *app) verify(cmd *cobra.Command, names []string, request materialize.VerifyRequest) (err error) {
-	ctx := cmd.Context()
-	p, err := a.project(cmd)
-	if err != nil {
-		return err
-	}
-	model, err := p.applied()
-	if err != nil {
-		return err
-	}
-	views, err := viewsOf(model, names)
-	if err != nil {
-		return err
-	}
-	store, err := p.openOnline()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	engine, err := p.engine(ctx, store)
-	if err != nil {
-		return err
-	}
-	var done []materialize.Verification
-	for _, v := range views {
-		if !v.Online && len(names) == 0 {
-			continue
+func (a *app) verify(cmd *cobra.Command, names []string, request materialize.VerifyRequest) error {
+	return a.withEngine(cmd, names, func(views []*definitions.View, engine *materialize.Engine) error {
+		var done []materialize.Verification
+		for _, v := range views {
+			if !v.Online && len(names) == 0 {
+				continue
+			}
+			result, err := engine.Verify(cmd.Context(), v.View, request)
+			if err != nil {
+				return errors.Join(a.printVerified(done), err)
+			}
+			done = append(done, result)
 		}
-		result, err := engine.Verify(ctx, v.View, request)
-		if err != nil {
-			return errors.Join(a.printVerified(done), err)
-		}
-		done = append(done, result)
-	}
-	return errors.Join(a.printVerified(done), faultOf(done))
+		return errors.Join(a.printVerified(done), faultOf(done))
+	})
 }
 
 // faultOf is the error of views whose values differ.
