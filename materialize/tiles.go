@@ -36,12 +36,13 @@ func newTiler(view, rows *feature.View, yield func(arrow.RecordBatch) error) (ti
 // tilerOf is a tiler of keys that are compared as K. The rows of a tile follow each other, so that of the tiles in a batch only the
 // last can go on in the next one.
 type tilerOf[K keysort.Ordered] struct {
-	view   *feature.View
-	specs  []aggregate.Spec
-	inputs []int // for each spec, the column of a batch of rows that it takes; -1: the rows themselves
-	keysOf func([]arrow.Array, int) []K
-	schema *arrow.Schema
-	yield  func(arrow.RecordBatch) error
+	view    *feature.View
+	created bool // rows have created times
+	specs   []aggregate.Spec
+	inputs  []int // for each spec, the column of a batch of rows that it takes; -1: the rows themselves
+	keysOf  func([]arrow.Array, int) []K
+	schema  *arrow.Schema
+	yield   func(arrow.RecordBatch) error
 
 	done []aggregate.States // of the tiles that a batch completes
 	last []aggregate.States // of the tile that may go on
@@ -69,7 +70,7 @@ func newTilerOf[K keysort.Ordered](view, rows *feature.View, keysOf func([]arrow
 	if err != nil {
 		return nil, err
 	}
-	t := &tilerOf[K]{view: view, specs: specs, keysOf: keysOf, schema: schemaOf(view), yield: yield}
+	t := &tilerOf[K]{view: view, created: rows.HasCreatedTime, specs: specs, keysOf: keysOf, schema: schemaOf(view), yield: yield}
 	first := len(rows.Columns()) - len(rows.Features)
 	for i := range specs {
 		t.inputs = append(t.inputs, -1)
@@ -92,7 +93,7 @@ func (t *tilerOf[K]) rowsOf(batch arrow.RecordBatch) tileRows[K] {
 	n := len(t.view.Keys)
 	r := tileRows[K]{batch: batch, keys: t.keysOf(batch.Columns()[:n], int(batch.NumRows()))}
 	r.times.Events = keysort.Timestamps(batch.Column(n).(*array.Timestamp))
-	if int(batch.NumCols()) > n+1 && batch.ColumnName(n+1) == feature.CreatedTimeColumn {
+	if t.created {
 		r.times.Created = createdTimes(batch.Column(n + 1).(*array.Timestamp))
 	}
 	return r
