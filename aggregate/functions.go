@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -66,7 +67,7 @@ func New(a feature.Aggregation) (*Call, error) {
 	return call, nil
 }
 
-// Specs returns the states of a view's windowed features, each once, in order of first use.
+// Specs returns the states of a view's windowed features, each once, by name: their order does not depend on that of the features.
 func Specs(features []feature.Feature) ([]Spec, error) {
 	var specs []Spec
 	for i := range features {
@@ -80,5 +81,6 @@ func Specs(features []feature.Feature) ([]Spec, error) {
 			}
 		}
 	}
+	slices.SortFunc(specs, func(a, b Spec) int { return strings.Compare(a.Name(), b.Name()) })
 	return specs, nil
 }

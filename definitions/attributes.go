@@ -116,13 +116,16 @@ func viewAttributes(v *View) []attribute {
 		stored, programs, what = v.Inputs, v.InputPrograms, "input"
 		a = append(a, tileAttributes(v)...)
 	}
-	for i, f := range stored {
+	for _, i := range inOrder(stored, v.Windowed()) {
+		f := stored[i]
 		a = append(a, attribute{what + " " + f.Name, f.Type.String() + " = " + programs[i].SparkSQL(), true})
 		if _, plain := programs[i].IsColumn(); !plain {
 			markColumns(computed, programs[i].Columns())
 		}
 	}
-	a = append(a, attribute{orderOf + what, fieldNames(stored), true})
+	if !v.Windowed() { // the states of tiles are stored in an order of their own
+		a = append(a, attribute{orderOf + what, fieldNames(stored), true})
+	}
 	for _, c := range v.columns {
 		if computed[c.Name] { // 7 / 2 is not the same for integers and doubles
 			a = append(a, attribute{typeOf + c.Name, c.Type.String(), true})
@@ -131,9 +134,21 @@ func viewAttributes(v *View) []attribute {
 	return append(a, readAttributes(v)...)
 }
 
+// inOrder returns the indices of fields, by name where their order means nothing.
+func inOrder(fields []feature.Field, byName bool) []int {
+	order := make([]int, len(fields))
+	for i := range order {
+		order[i] = i
+	}
+	if byName {
+		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(fields[a].Name, fields[b].Name) })
+	}
+	return order
+}
+
 // tileAttributes returns what determines the tiles of a windowed view beside its inputs.
 func tileAttributes(v *View) []attribute {
-	a := []attribute{{orderOf + "state", fieldNames(v.States), true}, {"granularity", formatLength(v.Granularity), true}}
+	a := []attribute{{"granularity", formatLength(v.Granularity), true}}
 	for _, s := range v.States {
 		a = append(a, attribute{"state " + s.Name, s.Type.String(), true})
 	}

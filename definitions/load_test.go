@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,6 +171,53 @@ views:
 	}
 	if name, plain := v.Programs[0].IsColumn(); !plain || name != "birth_year" {
 		t.Errorf("a plain column of a wider declared type compiles to %s", v.Programs[0].SparkSQL())
+	}
+}
+
+// TestWindowedView pins what materialization gets to know of a windowed view.
+func TestWindowedView(t *testing.T) {
+	m := mustLoad(t, "base.yaml", read(t, "testdata/base.yaml"), "v.yaml", `
+views:
+  - name: v
+    entity: customer
+    source: transactions
+    where: amount > 0
+    granularity: 1h
+    aggregations:
+      - {function: count, windows: [1d, unbounded]}
+      - {function: avg, column: amount, windows: [24h], default: 0.5}
+      - {function: sum, column: amount, windows: [7d]}
+      - {name: online, function: count, where: is_online, windows: [1d]}
+      - {name: cents, function: last_n, expr: cast(amount * 100 as bigint), n: 2, windows: [1d]}
+`)
+	v, err := m.View("v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var features, states, inputs []string
+	for _, f := range v.Features {
+		features = append(features, fmt.Sprintf("%s %s %v %s", f.Name, f.Type, f.Default, f.Aggregation.Window))
+	}
+	for _, s := range v.States {
+		states = append(states, s.Name+" "+s.Type.String())
+	}
+	for i, in := range v.Inputs {
+		if p := v.InputPrograms[i]; p.Type() != in.Type {
+			t.Errorf("the program of %s gives %s, not %s", in.Name, p.Type(), in.Type)
+		}
+		inputs = append(inputs, in.Name+" "+in.Type.String()+" = "+v.InputPrograms[i].SparkSQL())
+	}
+	for _, c := range []struct{ got, want []string }{
+		{features, []string{"count_1d int64 0 24h0m0s", "count_unbounded int64 0 0s", "amount_avg_1d float64 0.5 24h0m0s", "amount_sum_7d float64 <nil> 168h0m0s", "online_1d int64 0 24h0m0s", "cents_1d list<int64> <nil> 24h0m0s"}},
+		{states, []string{"amount__count int64", "amount__sum float64", "amount__sum_low float64", "amount__sum_exact bytes", "cents__last_2 list<int64>", "online__count int64", "rows__count int64"}},
+		{inputs, []string{"amount float64 = amount", "online bool = CASE WHEN is_online THEN TRUE END", "cents int64 = CAST(amount * 100D AS BIGINT)"}},
+	} {
+		if diff := cmp.Diff(c.want, c.got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+	if v.HasCreatedTime || v.Programs != nil || len(v.SourceColumns()) != 2 {
+		t.Errorf("created time %v, programs %v, source columns %v", v.HasCreatedTime, v.Programs, v.SourceColumns())
 	}
 }
 

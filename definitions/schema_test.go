@@ -143,6 +143,10 @@ func writeRandom(t *rapid.T, b *strings.Builder, s *shape, depth int) {
 		b.WriteString(rapid.SampledFrom(append(choices, s.options...)).Draw(t, "text"))
 	case flagShape:
 		b.WriteString("true")
+	case numberShape:
+		b.WriteString(rapid.SampledFrom([]string{"1", "0.5", "-3", "1e9", ".nan"}).Draw(t, "number"))
+	case numbersShape:
+		b.WriteString(rapid.SampledFrom([]string{"1", "0.5", "[0, 1]", "[]", "[0.5]"}).Draw(t, "numbers"))
 	case scalarShape, valueShape:
 		b.WriteString(rapid.SampledFrom([]string{"1", "a", "false"}).Draw(t, "scalar"))
 	case listShape:
