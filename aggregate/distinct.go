@@ -125,14 +125,29 @@ func (d *distincts) Fold(tiles []arrow.Array, _ Times, spans []Span) error {
 			if column.IsNull(int(i)) {
 				continue
 			}
-			tile := d.empty()
-			if err := tile.UnmarshalBinary(column.Value(int(i))); err != nil {
-				return feature.Errorf(feature.ErrCorrupt, "a stored sketch is damaged: %w", err)
-			}
-			if err := d.of(int(span.Group)).Merge(tile); err != nil {
-				return feature.Errorf(feature.ErrCorrupt, "a stored sketch is not one of precision %d: %w", d.precision, err)
+			if err := d.fold(int(span.Group), column.Value(int(i))); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+// fold merges a stored sketch into group g.
+func (d *distincts) fold(g int, stored []byte) error {
+	var tile hyperloglog.Sketch
+	if err := tile.UnmarshalBinary(stored); err != nil {
+		return feature.Errorf(feature.ErrCorrupt, "a stored sketch is damaged: %w", err)
+	}
+	if stored[1] != d.precision {
+		return feature.Errorf(feature.ErrCorrupt, "a stored sketch is of precision %d, not %d", stored[1], d.precision)
+	}
+	if d.sketches[g] == nil {
+		d.sketches[g] = &tile
+		return nil
+	}
+	if err := d.sketches[g].Merge(&tile); err != nil {
+		return feature.Errorf(feature.ErrCorrupt, "a stored sketch does not merge: %w", err)
 	}
 	return nil
 }
