@@ -121,7 +121,7 @@ func (b *rowBuilder) input(a *aggregationItem) (input, bool) {
 		}
 		text = quoted(column)
 		if stem == "" {
-			stem = strings.ReplaceAll(column, ".", "_")
+			stem = plainName(column)
 		}
 	case exprAt != nil:
 		a.at = exprAt
@@ -135,7 +135,7 @@ func (b *rowBuilder) input(a *aggregationItem) (input, bool) {
 	case stem == "":
 		stem = "rows"
 	}
-	if stem = plainName(stem); !nameShape().matches(stem) || strings.Contains(stem, "__") {
+	if !nameShape().matches(stem) || strings.Contains(stem, "__") {
 		b.c.fault(a.at, "give the aggregation a name", "%s: no feature can be called after %s", a.label, column)
 		return input{}, false
 	}
