@@ -151,6 +151,23 @@ func (e *Engine) progress(ctx context.Context, view string) (*offline.Progress, 
 	return &p, snapshot.Close()
 }
 
+// Watermark returns the time that a view is materialized to and, if it is online, published to; feature.MinTime where that was never,
+// or by another definition.
+func (e *Engine) Watermark(ctx context.Context, view *definitions.View) (feature.Time, error) {
+	done, err := e.progress(ctx, view.Name)
+	if err != nil || done == nil || done.Hash != view.Hash {
+		return feature.MinTime, err
+	}
+	if e.Online == nil || !view.Online {
+		return done.Watermark, nil
+	}
+	state, known, err := e.Online.State(view.Name)
+	if err != nil || !known || state.Unfinished || state.Hash != view.ServedHash() {
+		return feature.MinTime, err
+	}
+	return min(done.Watermark, state.Watermark), nil
+}
+
 // materialize replaces the plan's range of the view's history: read, filter, compute, sort, add up to tiles, commit.
 func (e *Engine) materialize(ctx context.Context, view *definitions.View, p plan, memory int64, result *Result) error {
 	rowsView := rowsOf(view)

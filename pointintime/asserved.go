@@ -16,16 +16,16 @@ func servedTimes(schedule feature.Schedule, rows []uint32, times []int64) []int6
 	for i, r := range keysort.ByTime(slices.Clone(rows), times) {
 		q := feature.Time(times[r])
 		if i == 0 || q >= next {
-			last, next = lastTick(schedule, q)
+			last, next = LastTick(schedule, q)
 		}
 		served[r] = int64(last)
 	}
 	return served
 }
 
-// lastTick returns the last tick at or before q and the first after it. Cron schedules only step forward, so it steps from
+// LastTick returns the last tick of a schedule at or before q and the first after it; feature.MinTime and MaxTime where there is none. Cron schedules only step forward, so it steps from
 // ever farther back until it passes a tick that is not after q.
-func lastTick(schedule feature.Schedule, q feature.Time) (last, next feature.Time) {
+func LastTick(schedule feature.Schedule, q feature.Time) (last, next feature.Time) {
 	const farthest = 8 * 366 * 24 * time.Hour // a schedule for 29 February ticks at least this often
 	for back := time.Minute; ; back *= 4 {
 		start := q.Add(-min(back, farthest)).Std()

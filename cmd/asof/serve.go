@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
@@ -18,24 +19,29 @@ import (
 
 // newServeCommand serves features.
 func newServeCommand(a *app) *cobra.Command {
+	schedule := true
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the latest values over gRPC",
 		Long: `Serve the latest values over gRPC: asof.v1.FeatureStore, with health and reflection. It holds the online store meanwhile;
 asof materialize --server and asof get --server reach it. What an interrupted run has left unpublished is published first.
+
+Views are materialized when their schedules say so; what was missed is caught up in one run. What fails in a way that may pass is tried
+again, ever later. --schedule=false leaves runs to others.
 An interrupt lets requests under way end.`,
 		Example: "  asof serve --listen 127.0.0.1:7878",
 		GroupID: groupFeatures,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.serve(cmd)
+			return a.serve(cmd, schedule)
 		},
 	}
 	addListenFlag(c)
+	c.Flags().BoolVar(&schedule, "schedule", schedule, "materialize views when their schedules say so")
 	return c
 }
 
-func (a *app) serve(cmd *cobra.Command) (err error) {
+func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 	ctx := cmd.Context()
 	p, err := a.project(cmd)
 	if err != nil {
@@ -67,7 +73,12 @@ func (a *app) serve(cmd *cobra.Command) (err error) {
 		return feature.Errorf(feature.ErrUnavailable, "serving on %s: %w: is another server there? choose another address with --listen", p.settings.Listen, err)
 	}
 	a.log.Info("serving", "address", listener.Addr().String(), "services", len(s.model().Services), "views", len(s.model().Views))
-	return srv.Run(ctx, listener)
+	group, ctx := errgroup.WithContext(ctx)
+	if schedule {
+		group.Go(func() error { return s.scheduler().Serve(ctx) })
+	}
+	group.Go(func() error { return srv.Run(ctx, listener) })
+	return group.Wait()
 }
 
 // serving is what a running server goes by. Definitions that are applied meanwhile come into force with the next
@@ -138,4 +149,33 @@ func (s *serving) publish(ctx context.Context, names []string, rebuild bool) ([]
 		published = append(published, server.Published{View: v.Name, Keys: done.Keys, Rebuilt: done.Rebuilt})
 	}
 	return published, nil
+}
+
+// scheduler materializes views beside the server.
+func (s *serving) scheduler() *materialize.Scheduler {
+	quiet := *s.engine
+	quiet.Report = nil // a log has no use for bars
+	return &materialize.Scheduler{
+		Now: s.p.a.now,
+		Log: s.p.a.log,
+		Views: func() ([]*definitions.View, error) {
+			m, err := s.p.applied()
+			if err != nil {
+				return nil, err
+			}
+			return m.Views, nil
+		},
+		Watermark: quiet.Watermark,
+		Run: func(ctx context.Context, view *definitions.View) error {
+			results, err := quiet.Run(ctx, []*definitions.View{view}, materialize.Request{})
+			if err != nil {
+				return err
+			}
+			r := results[0]
+			s.p.a.log.Info("materialized", "view", r.View, "to", r.Watermark, "rows", r.Rows, "keys", r.Published.Keys, "took", r.Duration)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.load() // its values are those of the definitions that are applied now
+		},
+	}
 }

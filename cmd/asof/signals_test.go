@@ -245,11 +245,11 @@ func dir(t *testing.T, path string) {
 	}
 }
 
-// serveProcess starts asof serve on a free port and returns its address, and a function that interrupts it and returns its exit code
-// and stderr.
-func serveProcess(t *testing.T) (cmd *exec.Cmd, address string, stop func() (int, string)) {
+// serveProcess starts asof serve on a free port and returns its address, once it has logged so many runs, and a function that interrupts
+// it and returns its exit code and stderr.
+func serveProcess(t *testing.T, runs int, args ...string) (cmd *exec.Cmd, address string, stop func() (int, string)) {
 	t.Helper()
-	cmd, _, _ = process(t, "serve", "--listen", "127.0.0.1:0")
+	cmd, _, _ = process(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Stderr = nil
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
@@ -260,7 +260,7 @@ func serveProcess(t *testing.T) (cmd *exec.Cmd, address string, stop func() (int
 	}
 	reader := bufio.NewReader(pipe)
 	var all strings.Builder
-	for address == "" {
+	for address == "" || strings.Count(all.String(), "msg=materialized") < runs {
 		line, err := reader.ReadString('\n')
 		all.WriteString(line)
 		if err != nil {
@@ -286,7 +286,7 @@ func serveProcess(t *testing.T) (cmd *exec.Cmd, address string, stop func() (int
 // TestServe takes the online store away from the other verbs, which then go through the server.
 func TestServe(t *testing.T) {
 	inProject(t, "apply", "materialize --to 2024-03-01")
-	cmd, address, stop := serveProcess(t)
+	cmd, address, stop := serveProcess(t, 0, "--schedule=false")
 	keys := []string{"--key", "customer_id=7", "--key", "payee_id=8"}
 	held := []string{"online store online is held by process " + strconv.Itoa(cmd.Process.Pid), "--server HOST:PORT", "stop the process"}
 	fails(t, 6, held, "materialize")
@@ -319,6 +319,19 @@ func TestServe(t *testing.T) {
 		}
 	}
 	onlineEqualsOffline(t, 5)
+}
+
+// TestServeSchedules leaves two views behind their schedules, which a server catches up.
+func TestServeSchedules(t *testing.T) {
+	inProject(t, "apply", "materialize --to 2024-03-01")
+	_, address, stop := serveProcess(t, 2)
+	if got := ok(t, "status", "--server", address); strings.Contains(got, "2024-03-01") || strings.Count(got, "ready") != 2 {
+		t.Errorf("status after the server has caught up: %s", got)
+	}
+	if code, stderr := stop(); code != 0 || strings.Contains(stderr, "panic") || strings.Contains(stderr, "failed") {
+		t.Errorf("the server ends with code %d\n%s", code, stderr)
+	}
+	ok(t, "verify", "--all")
 }
 
 // TestViewIsBeingWritten holds the lock of a view as another process that materializes it would.
