@@ -50,9 +50,13 @@ func (c *counts) Fold(tiles []arrow.Array, _ Times, spans []Span) error {
 	}
 	values := column.Int64Values()
 	for _, s := range spans {
-		n := c.n[s.Group]
+		n, signs := c.n[s.Group], int64(0)
 		for _, v := range values[s.From:s.To] {
 			n += v
+			signs |= v
+		}
+		if signs < 0 {
+			return feature.Errorf(feature.ErrCorrupt, "a stored count is negative")
 		}
 		c.n[s.Group] = n
 	}

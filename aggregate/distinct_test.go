@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -82,5 +83,17 @@ func checkSketch(t *testing.T, random *rand.Rand, precision, values int) {
 	}
 	if bitsOf(a[0]) != bitsOf(b[0]) {
 		t.Errorf("%d values are stored in %d bytes through %d tiles, in other %d bytes in one go", values, len(b[0].(*array.Binary).Value(0)), len(spans), len(a[0].(*array.Binary).Value(0)))
+	}
+}
+
+// TestDistinctNumbers: numbers that are equal count once, as NaN does.
+func TestDistinctNumbers(t *testing.T) {
+	call, err := New(feature.Aggregation{Function: "approx_count_distinct", Input: feature.Field{Name: "x", Type: feature.Scalar(feature.Float64)}, Parameters: feature.Parameters{Precision: 12}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherNaN := math.Float64frombits(math.Float64bits(math.NaN()) ^ 1<<63)
+	if got := resultOf(t, call, columnOf([]float64{0, math.Copysign(0, -1), math.NaN(), otherNaN, 1})).(*array.Int64).Value(0); got != 3 {
+		t.Errorf("0, -0, two NaNs and 1 are %d distinct values, want 3", got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // exactColumns are the columns in which an exact sum is stored: NAME is the sum rounded to a float64, NaN and infinities
 // included; NAME_low, unless NULL, is the rest, rounded; NAME_exact, unless NULL, is the whole sum where the two are not (see
-// encodeExact). All are NULL where nothing was added.
+// encode). All are NULL where nothing was added.
 func exactColumns(name string) []feature.Field {
 	return []feature.Field{
 		{Name: name, Type: feature.Scalar(feature.Float64)},

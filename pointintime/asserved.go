@@ -23,7 +23,8 @@ func servedTimes(schedule feature.Schedule, rows []uint32, times []int64) []int6
 	return served
 }
 
-// LastTick returns the last tick of a schedule at or before q and the first after it; feature.MinTime and MaxTime where there is none. Cron schedules only step forward, so it steps from
+// LastTick returns the last tick of a schedule at or before q and the first after it; feature.MinTime and feature.MaxTime where
+// there is none. Cron schedules only step forward, so it steps from
 // ever farther back until it passes a tick that is not after q.
 func LastTick(schedule feature.Schedule, q feature.Time) (last, next feature.Time) {
 	const farthest = 8 * 366 * 24 * time.Hour // a schedule for 29 February ticks at least this often

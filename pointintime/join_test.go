@@ -140,35 +140,46 @@ func TestJoinAgreesWithNaive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		view := randomView(t)
 		rows := randomRows(t, view)
-		var runs []Run
-		for from := 0; from < len(rows); {
-			n := rapid.IntRange(1, len(rows)-from).Draw(t, "run rows")
-			runs = append(runs, newMemoryRun(view, rows[from:from+n], rapid.IntRange(0, 5).Draw(t, "page rows")))
-			from += n
-		}
+		runs := randomRuns(t, view, rows)
 		options := Options{AsKnown: rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers")}
-		spineKeys, times := randomSpine(t, view)
-		question := Question{View: view, Times: arrayOf(feature.Scalar(feature.Timestamp), times).(*array.Timestamp)}
-		for i, k := range view.Keys {
-			column := make([]any, len(spineKeys))
-			for r := range spineKeys {
-				column[r] = spineKeys[r][i]
-			}
-			question.Keys = append(question.Keys, arrayOf(k.Type, column))
-		}
-		for i := range view.Features {
-			if rapid.IntRange(0, 3).Draw(t, "ask") > 0 {
-				question.Features = append(question.Features, i)
-			}
-		}
+		question := randomQuestion(t, view)
 		answer, err := Join(context.Background(), question, runs, options)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range spineKeys {
+		for i := range question.Times.Len() {
 			checkAnswer(t, view, rows, question, answer, i, options.AsKnown)
 		}
 	})
+}
+
+// randomQuestion asks for some of the view's features, for random keys and times.
+func randomQuestion(t *rapid.T, view *feature.View) Question {
+	keys, times := randomSpine(t, view)
+	q := Question{View: view, Times: arrayOf(feature.Scalar(feature.Timestamp), times).(*array.Timestamp)}
+	for i, k := range view.Keys {
+		column := make([]any, len(keys))
+		for r := range keys {
+			column[r] = keys[r][i]
+		}
+		q.Keys = append(q.Keys, arrayOf(k.Type, column))
+	}
+	for i := range view.Features {
+		if rapid.IntRange(0, 3).Draw(t, "ask") > 0 {
+			q.Features = append(q.Features, i)
+		}
+	}
+	return q
+}
+
+// randomRuns deals rows, in their order, to runs of the view's stored rows.
+func randomRuns(t *rapid.T, view *feature.View, rows []testRow) (runs []Run) {
+	for from := 0; from < len(rows); {
+		n := rapid.IntRange(1, len(rows)-from).Draw(t, "run rows")
+		runs = append(runs, newMemoryRun(view, rows[from:from+n], rapid.IntRange(0, 5).Draw(t, "page rows")))
+		from += n
+	}
+	return runs
 }
 
 func checkAnswer(t *rapid.T, view *feature.View, rows []testRow, q Question, a *Answer, i int, asKnown bool) {

@@ -196,7 +196,7 @@ func (c *slicing[K]) spans(_, run int, _ func() (history[K], error)) ([]aggregat
 // layer is always 0: one set of groups serves all windows.
 func (c *slicing[K]) layer(int) int { return 0 }
 
-// latest returns each spine row's latest visible tile, whether all tiles of its longest window were known at its as-of time, too.
+// latest returns each spine row's latest visible tile, and whether all tiles of its longest window were known at its as-of time.
 func (c *slicing[K]) latest() latest {
 	l := newLatest(len(c.sp.keys), c.newestCreated != nil)
 	for s := 0; s < len(c.sp.keys); {

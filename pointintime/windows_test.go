@@ -122,32 +122,14 @@ func TestWindowsAgreeWithNaive(t *testing.T) {
 		view := randomView(t)
 		tiles := randomWindows(t, view)
 		rows := randomTiles(t, view, tiles)
-		var runs []Run
-		for from := 0; from < len(rows); {
-			n := rapid.IntRange(1, len(rows)-from).Draw(t, "run rows")
-			runs = append(runs, newMemoryRun(tiles, rows[from:from+n], rapid.IntRange(0, 5).Draw(t, "page rows")))
-			from += n
-		}
+		runs := randomRuns(t, tiles, rows)
 		options := Options{AsKnown: view.Granularity == 0 && rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers")}
-		spineKeys, times := randomSpine(t, view)
-		question := Question{View: view, Times: arrayOf(feature.Scalar(feature.Timestamp), times).(*array.Timestamp)}
-		for i, k := range view.Keys {
-			column := make([]any, len(spineKeys))
-			for r := range spineKeys {
-				column[r] = spineKeys[r][i]
-			}
-			question.Keys = append(question.Keys, arrayOf(k.Type, column))
-		}
-		for i := range view.Features {
-			if rapid.IntRange(0, 3).Draw(t, "ask") > 0 {
-				question.Features = append(question.Features, i)
-			}
-		}
+		question := randomQuestion(t, view)
 		answer, err := Join(context.Background(), question, runs, options)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range spineKeys {
+		for i := range question.Times.Len() {
 			checkWindows(t, view, rows, question, answer, i, options.AsKnown)
 		}
 	})

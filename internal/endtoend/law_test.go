@@ -31,12 +31,7 @@ type lawWorld struct {
 func TestLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &lawWorld{files: map[string][]lawRow{}, def: randomDefinition(t)}
-		w.world = newWorld(t, memoryDir(t), worldOptions{
-			offline: offline.Options{RowGroupRows: rapid.IntRange(1, 20).Draw(t, "row group rows"), PageRows: rapid.IntRange(1, 10).Draw(t, "page rows"), FileBytes: rapid.SampledFrom([]int64{1, 1 << 20}).Draw(t, "file bytes")},
-			memory:  rapid.SampledFrom([]int64{1, 4000, 0}).Draw(t, "memory"),
-			workers: rapid.IntRange(1, 3).Draw(t, "workers"),
-			chunk:   rapid.IntRange(0, 5).Draw(t, "chunk"),
-		})
+		w.world = newWorld(t, memoryDir(t), randomOptions(t))
 		defer func() { w.close() }()
 		w.now = 20 * second
 		w.addFile(t, "a.parquet")
@@ -46,6 +41,16 @@ func TestLaw(t *testing.T) {
 			w.step(t)
 		}
 	})
+}
+
+// randomOptions draws sizes at which files, row groups, pages, spills and chunks of a spine end in the midst of small tables.
+func randomOptions(t *rapid.T) worldOptions {
+	return worldOptions{
+		offline: offline.Options{RowGroupRows: rapid.IntRange(1, 20).Draw(t, "row group rows"), PageRows: rapid.IntRange(1, 10).Draw(t, "page rows"), FileBytes: rapid.SampledFrom([]int64{1, 1 << 20}).Draw(t, "file bytes")},
+		memory:  rapid.SampledFrom([]int64{1, 4000, 0}).Draw(t, "memory"),
+		workers: rapid.IntRange(1, 3).Draw(t, "workers"),
+		chunk:   rapid.IntRange(0, 5).Draw(t, "chunk"),
+	}
 }
 
 func (w *lawWorld) step(t *rapid.T) {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/materialize"
-	"github.com/asof-store/asof/offline"
 	"github.com/asof-store/asof/online"
 	"github.com/asof-store/asof/pointintime"
 )
@@ -32,12 +31,7 @@ type windowWorld struct {
 func TestWindowLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &windowWorld{files: map[string][]windowRow{}, view: randomWindowView(t)}
-		w.world = newWorld(t, memoryDir(t), worldOptions{
-			offline: offline.Options{RowGroupRows: rapid.IntRange(1, 20).Draw(t, "row group rows"), PageRows: rapid.IntRange(1, 10).Draw(t, "page rows"), FileBytes: rapid.SampledFrom([]int64{1, 1 << 20}).Draw(t, "file bytes")},
-			memory:  rapid.SampledFrom([]int64{1, 4000, 0}).Draw(t, "memory"),
-			workers: rapid.IntRange(1, 3).Draw(t, "workers"),
-			chunk:   rapid.IntRange(0, 5).Draw(t, "chunk"),
-		})
+		w.world = newWorld(t, memoryDir(t), randomOptions(t))
 		defer func() { w.close() }()
 		w.now = w.at(t, "now", 8, 20)
 		w.addFile(t, "a.parquet")
