@@ -45,7 +45,7 @@ type Spec struct {
 	Input string
 	// Columns are the stored columns, all nullable; the first one's name identifies the state within a view.
 	Columns []feature.Field
-	// Timed tells that Add and Fold look at the times of rows and tiles; the others take zero Times.
+	// Timed tells that Add and Fold look at the times of rows and tiles; the others ignore them.
 	Timed bool
 	New   func() States
 }

@@ -110,57 +110,47 @@ func (s *exactSums) addFloat(g int, x float64) {
 	s.add(g, 0, m, exp-s.unit, neg)
 }
 
-// addFloats adds values to group g. It is addFloat in a loop, with the limbs of a window of sums in registers.
+// addFloats adds values to group g. It is addFloat in a loop, with the sum of those that begin in the second limb of the window, which is
+// most of them, in two registers.
 func (s *exactSums) addFloats(g int, values []float64) {
+	// A mantissa and its shift take 116 bits, and 127 hold the sum of so many.
+	const valuesMax = 1 << 11
+	for ; len(values) > valuesMax; values = values[valuesMax:] {
+		s.addFloats(g, values[:valuesMax])
+	}
 	if s.width != sumWidth || !s.placed || s.odd != nil && s.odd[g] != nil {
 		for _, x := range values {
 			s.addFloat(g, x)
 		}
 		return
 	}
-	l := s.limbs[g*sumWidth : (g+1)*sumWidth : (g+1)*sumWidth]
-	l0, l1, l2, l3, l4, l5 := l[0], l[1], l[2], l[3], l[4], l[5]
-	first := -1075 - s.unit - 64*s.base // position in the window of a number with exponent bits 0
-	var rest []float64
+	var low, high uint64
+	first := -1075 - s.unit - 64*(s.base+1) // position above the second limb of a number with exponent bits 0
 	for _, x := range values {
 		b := math.Float64bits(x)
 		exp := int(b >> 52 & 0x7ff)
 		pos := first + exp
-		if exp == 0 || exp == 0x7ff || uint(pos) >= 64*(sumWidth-3) {
-			rest = append(rest, x) // zeros, the very small, the special, and what lies outside of the window
+		if uint(pos) >= 64 || exp == 0 || exp == 0x7ff {
+			s.addFloat(g, x) // zeros, the very small, the special, and what begins in another limb
 			continue
 		}
-		m, shift := b&(1<<52-1)|1<<52, uint(pos)&63
-		sign := uint64(int64(b) >> 63)
-		low, high := m<<shift^sign, m>>1>>(63-shift)^sign
-		c := sign & 1
-		switch pos >> 6 {
-		case 0:
-			l0, c = bits.Add64(l0, low, c)
-			l1, c = bits.Add64(l1, high, c)
-			l2, c = bits.Add64(l2, sign, c)
-		case 1:
-			l1, c = bits.Add64(l1, low, c)
-			l2, c = bits.Add64(l2, high, c)
-			l3, c = bits.Add64(l3, sign, c)
-			l4, c = bits.Add64(l4, sign, c)
-			l5, _ = bits.Add64(l5, sign, c)
-			continue
-		default:
-			l2, c = bits.Add64(l2, low, c)
-			l3, c = bits.Add64(l3, high, c)
-			l4, c = bits.Add64(l4, sign, c)
-			l5, _ = bits.Add64(l5, sign, c)
-			continue
-		}
-		l3, c = bits.Add64(l3, sign, c)
-		l4, c = bits.Add64(l4, sign, c)
-		l5, _ = bits.Add64(l5, sign, c)
+		m, sign := b&(1<<52-1)|1<<52, uint64(int64(b)>>63)
+		var carry uint64
+		low, carry = bits.Add64(low, m<<pos^sign, sign&1)
+		high, _ = bits.Add64(high, m>>1>>(63-pos)^sign, carry)
 	}
-	l[0], l[1], l[2], l[3], l[4], l[5] = l0, l1, l2, l3, l4, l5
-	for _, x := range rest {
-		s.addFloat(g, x)
+	if o := s.odd[g]; o != nil {
+		o.addSigned(low, high, 64*(s.base+1))
+		return
 	}
+	l := s.limbs[g*sumWidth : (g+1)*sumWidth : (g+1)*sumWidth]
+	sign := uint64(int64(high) >> 63)
+	var carry uint64
+	l[1], carry = bits.Add64(l[1], low, 0)
+	l[2], carry = bits.Add64(l[2], high, carry)
+	l[3], carry = bits.Add64(l[3], sign, carry)
+	l[4], carry = bits.Add64(l[4], sign, carry)
+	l[5], _ = bits.Add64(l[5], sign, carry)
 }
 
 // addSquare adds the square of x to group g; a NaN for one that is not finite.
@@ -289,6 +279,17 @@ func (o *oddSum) add(hi, lo uint64, pos int, neg bool) {
 		v.Neg(&v)
 	}
 	o.finite.Add(&o.finite, &v)
+}
+
+// addSigned adds the number high:low in two's complement, shifted left by pos.
+func (o *oddSum) addSigned(low, high uint64, pos int) {
+	neg := int64(high) < 0
+	if neg {
+		var borrow uint64
+		low, borrow = bits.Sub64(0, low, 0)
+		high, _ = bits.Sub64(0, high, borrow)
+	}
+	o.add(high, low, pos, neg)
 }
 
 func (o *oddSum) merge(p *oddSum, remove bool) {

@@ -50,14 +50,15 @@ func newExtremes(t feature.Type, greatest bool) States {
 type extremes[T any] struct {
 	codec  *codec[T]
 	better func(a, b T) bool
+	pick   func(best T, values []T) T // the best of all
 	best   []T
 	has    []bool
 }
 
 func extremesOf[T any](c *codec[T], greatest bool) States {
-	e := &extremes[T]{codec: c, better: c.less}
+	e := &extremes[T]{codec: c, better: c.less, pick: c.least}
 	if greatest {
-		e.better = func(a, b T) bool { return c.less(b, a) }
+		e.better, e.pick = func(a, b T) bool { return c.less(b, a) }, c.greatest
 	}
 	return e
 }
@@ -79,21 +80,31 @@ func (e *extremes[T]) Fold(tiles []arrow.Array, _ Times, spans []Span) error {
 }
 
 func (e *extremes[T]) add(column []T, values arrow.Array, spans []Span) {
-	nulls := values.NullN() > 0
-	for _, s := range spans {
-		best, has, at := e.best[s.Group], e.has[s.Group], int32(-1)
-		for i := s.From; i < s.To; i++ {
-			if nulls && values.IsNull(int(i)) {
-				continue
-			}
-			if v := column[i]; !has || e.better(v, best) {
-				best, has, at = v, true, i
-			}
+	if values.NullN() == 0 {
+		for _, s := range spans {
+			e.addAll(s.Group, column[s.From:s.To])
 		}
-		if at >= 0 {
-			e.best[s.Group], e.has[s.Group] = e.codec.keep(best), true
+		return
+	}
+	for _, s := range spans {
+		for i := s.From; i < s.To; i++ {
+			if values.IsValid(int(i)) {
+				e.addAll(s.Group, column[i:i+1])
+			}
 		}
 	}
+}
+
+// addAll takes values into a group.
+func (e *extremes[T]) addAll(group int32, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	best := values[0]
+	if e.has[group] {
+		best = e.best[group]
+	}
+	e.best[group], e.has[group] = e.codec.keep(e.pick(best, values)), true
 }
 
 func (e *extremes[T]) Merge(dst int, from States, src int) {

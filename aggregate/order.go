@@ -3,6 +3,7 @@ package aggregate
 import (
 	"cmp"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -19,6 +20,8 @@ type codec[T any] struct {
 	// read returns a column's values, sharing memory with it where that can be; ok is false for a column of another type.
 	read func(arrow.Array) (values []T, ok bool)
 	less func(a, b T) bool
+	// least and greatest return the least or greatest of best and values.
+	least, greatest func(best T, values []T) T
 	// keep returns v so that it lasts longer than its column.
 	keep   func(v T) T
 	append func(b array.Builder, v T)
@@ -68,10 +71,12 @@ type scalars[R any] struct {
 	string    func(*codec[string]) R
 }
 
-func fixedCodec[T any, A arrow.Array, B array.Builder](t feature.Type, values func(A) []T, add func(B, T), less func(a, b T) bool) *codec[T] {
+func fixedCodec[T cmp.Ordered, A arrow.Array, B array.Builder](t feature.Type, values func(A) []T, add func(B, T), less func(a, b T) bool) *codec[T] {
 	return &codec[T]{
-		t:    t,
-		less: less,
+		t:        t,
+		less:     less,
+		least:    func(best T, values []T) T { return leastOf(best, values, less) },
+		greatest: func(best T, values []T) T { return greatestOf(best, values, less) },
 		read: func(a arrow.Array) ([]T, bool) {
 			column, ok := a.(A)
 			if !ok {
@@ -82,6 +87,26 @@ func fixedCodec[T any, A arrow.Array, B array.Builder](t feature.Type, values fu
 		keep:   func(v T) T { return v },
 		append: func(b array.Builder, v T) { add(b.(B), v) },
 	}
+}
+
+// leastOf returns the least of best and values; less decides where < and > do not, as between zeros and about NaN.
+func leastOf[T cmp.Ordered](best T, values []T, less func(a, b T) bool) T {
+	for _, v := range values {
+		if v < best || !(v > best) && less(v, best) {
+			best = v
+		}
+	}
+	return best
+}
+
+// greatestOf is leastOf for the greatest.
+func greatestOf[T cmp.Ordered](best T, values []T, less func(a, b T) bool) T {
+	for _, v := range values {
+		if v > best || !(v < best) && less(best, v) {
+			best = v
+		}
+	}
+	return best
 }
 
 func floatCodec[T float32 | float64, A arrow.Array, B array.Builder](t feature.Type, values func(A) []T, add func(B, T)) *codec[T] {
@@ -109,8 +134,10 @@ func lessFloat[T float32 | float64](a, b T) bool {
 
 func boolCodec() *codec[bool] {
 	return &codec[bool]{
-		t:    feature.Scalar(feature.Bool),
-		less: func(a, b bool) bool { return !a && b },
+		t:        feature.Scalar(feature.Bool),
+		less:     func(a, b bool) bool { return !a && b },
+		least:    func(best bool, values []bool) bool { return best && !slices.Contains(values, false) },
+		greatest: func(best bool, values []bool) bool { return best || slices.Contains(values, true) },
 		read: func(a arrow.Array) ([]bool, bool) {
 			column, ok := a.(*array.Boolean)
 			if !ok {
@@ -129,11 +156,13 @@ func boolCodec() *codec[bool] {
 
 func textCodec(t feature.Type) *codec[string] {
 	return &codec[string]{
-		t:      t,
-		less:   cmp.Less[string],
-		read:   texts,
-		keep:   strings.Clone,
-		append: func(b array.Builder, v string) { appendText(b, v) },
+		t:        t,
+		less:     cmp.Less[string],
+		least:    func(best string, values []string) string { return leastOf(best, values, cmp.Less) },
+		greatest: func(best string, values []string) string { return greatestOf(best, values, cmp.Less) },
+		read:     texts,
+		keep:     strings.Clone,
+		append:   func(b array.Builder, v string) { appendText(b, v) },
 	}
 }
 

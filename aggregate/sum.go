@@ -68,21 +68,17 @@ func (s *realSums) Fold(tiles []arrow.Array, _ Times, spans []Span) error {
 	return s.sum.fold(tiles, spans, s.n)
 }
 
-func (s *realSums) Merge(dst int, from States, src int) {
-	f := from.(interface{ real() *realSums }).real()
-	s.sum.merge(dst, &f.sum, src, false)
-	s.n[dst] += f.n[src]
+func (s *realSums) merge(dst int, from *realSums, src int) {
+	s.sum.merge(dst, &from.sum, src, false)
+	s.n[dst] += from.n[src]
 }
 
-func (s *realSums) Remove(dst int, from States, src int) {
-	f := from.(interface{ real() *realSums }).real()
-	s.sum.merge(dst, &f.sum, src, true)
-	s.n[dst] -= f.n[src]
+func (s *realSums) remove(dst int, from *realSums, src int) {
+	s.sum.merge(dst, &from.sum, src, true)
+	s.n[dst] -= from.n[src]
 }
 
 func (s *realSums) Store() ([]arrow.Array, error) { return s.sum.store(s.n), nil }
-
-func (s *realSums) real() *realSums { return s }
 
 // floatSums are sums of floats.
 type floatSums struct{ realSums }
@@ -103,6 +99,14 @@ func (s *floatSums) Add(values arrow.Array, _ Times, spans []Span) {
 			}
 		}
 	}
+}
+
+func (s *floatSums) Merge(dst int, from States, src int) {
+	s.merge(dst, &from.(*floatSums).realSums, src)
+}
+
+func (s *floatSums) Remove(dst int, from States, src int) {
+	s.remove(dst, &from.(*floatSums).realSums, src)
 }
 
 func (s *floatSums) finish() (arrow.Array, error) {

@@ -90,6 +90,14 @@ func (s *squares) Add(values arrow.Array, _ Times, spans []Span) {
 	}
 }
 
+func (s *squares) Merge(dst int, from States, src int) {
+	s.merge(dst, &from.(*squares).realSums, src)
+}
+
+func (s *squares) Remove(dst int, from States, src int) {
+	s.remove(dst, &from.(*squares).realSums, src)
+}
+
 // adder returns a function that adds the square of value i to a group.
 func (s *squares) adder(values arrow.Array) func(group, i int) {
 	if t, _ := feature.TypeOfArrow(values.DataType()); isInteger(t) {

@@ -183,6 +183,7 @@ func (r *Run) Read(ctx context.Context, columns []string, spans []Span) ([]arrow
 		return nil, err
 	}
 	arrays := make([]arrow.Array, len(columns))
+	decoded := map[decodedAs]arrow.Array{}
 	for i, name := range columns {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -190,6 +191,11 @@ func (r *Run) Read(ctx context.Context, columns []string, spans []Span) ([]arrow
 		c, ok := find(r.snapshot.columns, name)
 		if !ok {
 			return nil, feature.Errorf(feature.ErrInternal, "view %s: its stored history has no column %s", r.snapshot.view, name)
+		}
+		path, _ := h.path(c)
+		as := decodedAs{path: h.file.Same(r.group, path), required: c.required, t: c.Type}
+		if arrays[i] = decoded[as]; arrays[i] != nil {
+			continue
 		}
 		if order == nil {
 			arrays[i], err = r.read(h, c, spans)
@@ -200,8 +206,16 @@ func (r *Run) Read(ctx context.Context, columns []string, spans []Span) ([]arrow
 		if err != nil {
 			return nil, err
 		}
+		decoded[as] = arrays[i]
 	}
 	return arrays, nil
+}
+
+// decodedAs tells which columns of a file are decoded to the same array; the path is empty for those that it does not have.
+type decodedAs struct {
+	path     string
+	required bool
+	t        feature.Type
 }
 
 // read decodes a column as it lies in the file.

@@ -5,7 +5,6 @@ import "github.com/asof-store/asof/aggregate"
 // folded are the states of a shard's groups, made ready for merging ranges of them.
 type folded struct {
 	spec   *aggregate.Spec
-	layer  int
 	states aggregate.States
 	ready  bool
 	tree   tree // of states that cannot be taken out again

@@ -190,39 +190,65 @@ func (w *windowShard[K]) found() {
 	}
 }
 
-// input answers features of one input, window by window.
+// input answers features of one input, window by window. The states of all windows of one layer are folded together.
 func (w *windowShard[K]) input(ctx context.Context, features []int) error {
-	states := map[string]*folded{}
-	defer func() {
-		for _, f := range states {
-			w.pool.put(f.spec, f.states)
-		}
-	}()
+	var states map[string]*folded
+	layer := -1
 	for window := range w.windows.lengths {
-		if err := w.window(ctx, features, window, states); err != nil {
+		asked := w.over(features, window)
+		if len(asked) == 0 {
+			continue
+		}
+		if l := w.cover.layer(window); l != layer {
+			w.free(states)
+			var err error
+			if states, err = w.fold(ctx, w.specs(features, l), l); err != nil {
+				return err
+			}
+			layer = l
+		}
+		if err := w.window(asked, window, states); err != nil {
 			return err
 		}
 	}
+	w.free(states)
 	return nil
 }
 
-// window answers those of features that are over one window; functions share the states that they have in common.
-func (w *windowShard[K]) window(ctx context.Context, features []int, window int, states map[string]*folded) error {
-	answers := map[string]aggregate.States{}
+// over returns those of features that are over a window.
+func (w *windowShard[K]) over(features []int, window int) []int {
+	return slices.DeleteFunc(slices.Clone(features), func(f int) bool { return w.windows.window[f] != window })
+}
+
+// specs returns the states that features over windows of a layer are computed from.
+func (w *windowShard[K]) specs(features []int, layer int) []*aggregate.Spec {
+	var specs []*aggregate.Spec
 	for _, f := range features {
-		if w.windows.window[f] != window {
+		if w.cover.layer(w.windows.window[f]) != layer {
 			continue
 		}
+		call := w.windows.calls[f]
+		for i := range call.Specs {
+			if !slices.ContainsFunc(specs, func(s *aggregate.Spec) bool { return s.Name() == call.Specs[i].Name() }) {
+				specs = append(specs, &call.Specs[i])
+			}
+		}
+	}
+	return specs
+}
+
+// window answers features, which are over one window; functions share the states that they have in common.
+func (w *windowShard[K]) window(features []int, window int, states map[string]*folded) error {
+	answers := map[string]aggregate.States{}
+	for _, f := range features {
 		call := w.windows.calls[f]
 		merged := make([]aggregate.States, len(call.Specs))
 		for i := range call.Specs {
 			spec := &call.Specs[i]
 			if answers[spec.Name()] == nil {
-				answer, err := w.answer(ctx, spec, states, window)
-				if err != nil {
-					return err
-				}
+				answer := w.pool.get(spec, len(w.sp.keys))
 				defer w.pool.put(spec, answer)
+				w.cover.answer(states[spec.Name()], window, answer)
 				answers[spec.Name()] = answer
 			}
 			merged[i] = answers[spec.Name()]
@@ -236,37 +262,23 @@ func (w *windowShard[K]) window(ctx context.Context, features []int, window int,
 	return nil
 }
 
-// answer merges the states of each spine row's window; states has those that are folded already.
-func (w *windowShard[K]) answer(ctx context.Context, spec *aggregate.Spec, states map[string]*folded, window int) (aggregate.States, error) {
-	f := states[spec.Name()]
-	if f == nil || f.layer != w.cover.layer(window) {
-		if f != nil {
-			w.pool.put(f.spec, f.states)
-			delete(states, spec.Name())
+// fold merges the tiles of all runs into the groups of a layer, for each of specs. A run's columns are read together.
+func (w *windowShard[K]) fold(ctx context.Context, specs []*aggregate.Spec, layer int) (map[string]*folded, error) {
+	states := map[string]*folded{}
+	var columns []string
+	timed := false
+	for _, spec := range specs {
+		states[spec.Name()] = &folded{spec: spec, states: w.pool.get(spec, w.cover.groups())}
+		for _, c := range spec.Columns {
+			columns = append(columns, c.Name)
 		}
-		var err error
-		if f, err = w.fold(ctx, spec, w.cover.layer(window)); err != nil {
-			return nil, err
-		}
-		states[spec.Name()] = f
-	}
-	answer := w.pool.get(spec, len(w.sp.keys))
-	w.cover.answer(f, window, answer)
-	return answer, nil
-}
-
-// fold merges the tiles of all runs into their groups.
-func (w *windowShard[K]) fold(ctx context.Context, spec *aggregate.Spec, layer int) (*folded, error) {
-	f := &folded{spec: spec, layer: layer, states: w.pool.get(spec, w.cover.groups())}
-	names := make([]string, len(spec.Columns))
-	for i, c := range spec.Columns {
-		names[i] = c.Name
+		timed = timed || spec.Timed
 	}
 	for r, run := range w.runs {
 		if len(w.spans[r]) == 0 {
 			continue
 		}
-		read := func() (history[K], error) { return w.read(ctx, run, w.spans[r]) }
+		read := sync.OnceValues(func() (history[K], error) { return w.read(ctx, run, w.spans[r]) })
 		spans, err := w.cover.spans(layer, r, read)
 		if err != nil {
 			return nil, err
@@ -275,22 +287,33 @@ func (w *windowShard[K]) fold(ctx context.Context, spec *aggregate.Spec, layer i
 			continue
 		}
 		var times aggregate.Times
-		if spec.Timed {
+		if timed {
 			h, err := read()
 			if err != nil {
 				return nil, err
 			}
 			times = aggregate.Times{Events: h.events, Created: h.created}
 		}
-		tiles, err := run.Read(ctx, names, w.spans[r])
+		tiles, err := run.Read(ctx, columns, w.spans[r])
 		if err != nil {
 			return nil, err
 		}
-		if err := f.states.Fold(tiles, times, spans); err != nil {
-			return nil, fmt.Errorf("view %s, column %s: %w", w.q.View.Name, spec.Name(), err)
+		for _, spec := range specs {
+			n := len(spec.Columns)
+			if err := states[spec.Name()].states.Fold(tiles[:n], times, spans); err != nil {
+				return nil, fmt.Errorf("view %s, column %s: %w", w.q.View.Name, spec.Name(), err)
+			}
+			tiles = tiles[n:]
 		}
 	}
-	return f, nil
+	return states, nil
+}
+
+// free gives the memory of states back.
+func (w *windowShard[K]) free(states map[string]*folded) {
+	for _, f := range states {
+		w.pool.put(f.spec, f.states)
+	}
 }
 
 // failed says of which key and window a feature does not fit its type.

@@ -148,7 +148,7 @@ func (c *columnCursor[T]) finish() arrow.Array {
 func (c *columnCursor[T]) take(n int) error {
 	for n > 0 {
 		if c.level == c.levels {
-			if err := c.next(); err != nil {
+			if err := c.next(n); err != nil {
 				return err
 			}
 			continue
@@ -180,7 +180,7 @@ func (c *columnCursor[T]) skip(row, n int) error {
 	n, err := c.walk.seek(row, n)
 	for err == nil && n > 0 {
 		if c.level == c.levels {
-			err = c.next()
+			err = c.next(0)
 			continue
 		}
 		m := min(n, c.levels-c.level)
@@ -213,8 +213,8 @@ func (c *columnCursor[T]) checkSize() error {
 	return nil
 }
 
-// next loads the next data page.
-func (c *columnCursor[T]) next() error {
+// next loads the next data page, of which the caller takes the first so many rows.
+func (c *columnCursor[T]) next(wanted int) error {
 	for {
 		p, err := c.walk.header()
 		if err != nil {
@@ -226,7 +226,7 @@ func (c *columnCursor[T]) next() error {
 			}
 		}
 		if p.kind == format.DataPage || p.kind == format.DataPageV2 {
-			if err := c.load(p); err != nil {
+			if err := c.load(p, wanted); err != nil {
 				return err
 			}
 			return c.walk.pass(p)
@@ -280,8 +280,8 @@ func (c *columnCursor[T]) findDictionary() error {
 	return c.loadDictionary(p)
 }
 
-// load decodes the data page p.
-func (c *columnCursor[T]) load(p *page) error {
+// load decodes the data page p, straight into the sink where all of it is wanted and nothing in it is NULL.
+func (c *columnCursor[T]) load(p *page, wanted int) error {
 	//lint:ignore SA1019 old files have it, and it has to be read
 	if p.encoding == format.PlainDictionary || p.encoding == format.RLEDictionary {
 		if err := c.findDictionary(); err != nil {
@@ -303,7 +303,16 @@ func (c *columnCursor[T]) load(p *page) error {
 	if p.nulls >= 0 && p.nulls != p.values-count && c.column.maxRep == 0 {
 		return c.walk.corrupt("%d NULLs where its header says %d", p.values-count, p.nulls)
 	}
-	if c.values, err = c.decodeValues(p.encoding, body, count); err != nil {
+	var into []T
+	if c.defs == nil && p.values <= wanted {
+		into = c.sink.spare(count)
+	}
+	if into != nil {
+		c.values, err = c.decodeValues(into, p.encoding, body, count)
+	} else if c.values, err = c.decodeValues(c.scratch, p.encoding, body, count); err == nil {
+		c.scratch = c.values
+	}
+	if err != nil {
 		return c.fail(err)
 	}
 	c.value, c.level, c.levels = 0, 0, p.values
@@ -350,24 +359,20 @@ func (c *columnCursor[T]) loadLevels(p *page, body []byte) (_ []byte, err error)
 	return body, nil
 }
 
-func (c *columnCursor[T]) decodeValues(enc format.Encoding, body []byte, n int) (_ []T, err error) {
+// decodeValues decodes n values in dst's memory where it suffices.
+func (c *columnCursor[T]) decodeValues(dst []T, enc format.Encoding, body []byte, n int) ([]T, error) {
 	if n == 0 {
-		return nil, nil
+		return dst[:0], nil
 	}
 	//lint:ignore SA1019 old files have it, and it has to be read
 	if enc != format.PlainDictionary && enc != format.RLEDictionary {
-		out, err := c.decode(c.scratch, enc, body, n)
-		if err == nil {
-			c.scratch = out
-		}
-		return out, err
+		return c.decode(dst, enc, body, n)
 	}
 	c.indices = sized(c.indices, n)
 	if err := decodeIndices(c.indices, body); err != nil {
 		return nil, err
 	}
-	c.scratch = sized(c.scratch, n)
-	dict, out := c.dict, c.scratch
+	dict, out := c.dict, sized(dst, n)
 	for i, k := range c.indices {
 		if uint(k) >= uint(len(dict)) {
 			return nil, fmt.Errorf("index %d into a dictionary of %d values", uint32(k), len(dict))

@@ -55,7 +55,7 @@ func (c *listCursor[T]) rows(n int, do func(from, to int) error) error {
 			if c.walk.done() {
 				break
 			}
-			if err := c.next(); err != nil {
+			if err := c.next(0); err != nil {
 				return err
 			}
 			continue

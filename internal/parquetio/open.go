@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"sync"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
@@ -37,6 +38,9 @@ type File struct {
 	columns  []*column // in file order
 	byPath   map[string]*column
 	inflater inflater
+
+	sameOnce sync.Once
+	same     []map[string]string // by row group, see sameColumns
 }
 
 // RowGroup tells where a row group lies among the rows of its file.

@@ -16,6 +16,9 @@ const reserveMax = 1 << 20
 type sink[T any] interface {
 	// reserve makes room for n more values, as far as that is prudent.
 	reserve(n int)
+	// spare returns the reserved memory of the n values to come, so that they can be decoded into it before they are added; nil
+	// where add copies them.
+	spare(n int) []T
 	// add appends values that are not NULL.
 	add(values []T)
 	// addMasked appends len(defs) values: the next of values where the level is max, else NULL. It returns how
@@ -98,8 +101,19 @@ type numberSink[T fixedWidth] struct {
 func (s *numberSink[T]) reserve(n int) { s.values = reserved(s.values, n) }
 func (s *numberSink[T]) bytes() int    { return 0 }
 
+func (s *numberSink[T]) spare(n int) []T {
+	if cap(s.values)-len(s.values) < n { // as much as a page claims to hold is not to be trusted
+		return nil
+	}
+	return s.values[len(s.values):][:n]
+}
+
 func (s *numberSink[T]) add(values []T) {
-	s.values = append(s.values, values...)
+	if n := len(s.values) + len(values); n > len(s.values) && n <= cap(s.values) && &values[0] == &s.values[:n][len(s.values)] {
+		s.values = s.values[:n] // where they are already
+	} else {
+		s.values = append(s.values, values...)
+	}
 	s.valid.addValid(len(values))
 }
 
@@ -121,8 +135,9 @@ type boolSink struct {
 	valid  validity
 }
 
-func (s *boolSink) reserve(n int) { s.values = reserved(s.values, n) }
-func (s *boolSink) bytes() int    { return 0 }
+func (s *boolSink) reserve(n int)    { s.values = reserved(s.values, n) }
+func (s *boolSink) spare(int) []bool { return nil }
+func (s *boolSink) bytes() int       { return 0 }
 
 func (s *boolSink) add(values []bool) {
 	s.values = append(s.values, values...)
@@ -155,7 +170,8 @@ type bytesSink struct {
 
 func (s *bytesSink) bytes() int { return len(s.data) }
 
-func (s *bytesSink) reserve(n int) { s.offsets = reserved(s.offsets, n+1) }
+func (s *bytesSink) reserve(n int)      { s.offsets = reserved(s.offsets, n+1) }
+func (s *bytesSink) spare(int) [][]byte { return nil }
 
 func (s *bytesSink) add(values [][]byte) {
 	s.first()

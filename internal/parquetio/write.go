@@ -96,6 +96,7 @@ type Writer struct {
 
 	pending []arrow.RecordBatch // the rows of the row group to come
 	rows    int
+	same    []map[string]string // of each row group, see sameColumns
 
 	file    *parquet.GenericWriter[any] // nil before the first row group: its encodings depend on its values
 	leaves  []*parquet.ColumnWriter
@@ -165,6 +166,7 @@ func (w *Writer) Flush() error {
 			return feature.Errorf(feature.ErrUnavailable, "writing Parquet column %s: %w", w.columns[i].Name, err)
 		}
 	}
+	w.same = append(w.same, w.sameColumns())
 	clear(w.pending)
 	w.pending, w.rows = w.pending[:0], 0
 	if err := w.file.Flush(); err != nil {
@@ -188,6 +190,9 @@ func (w *Writer) Close() (Stats, error) {
 	}
 	if w.file == nil {
 		w.open()
+	}
+	if err := w.noteSame(); err != nil {
+		return Stats{}, err
 	}
 	if err := w.file.Close(); err != nil {
 		return Stats{}, feature.Errorf(feature.ErrUnavailable, "writing a Parquet footer: %w", err)
