@@ -63,11 +63,12 @@ type Explanation struct {
 // ExplainedRow is a row of the history, or a tile.
 type ExplainedRow struct {
 	Event, Created feature.Time  // Created is feature.MinTime where NULL, and where the view has none
-	Tile           feature.Range // the event times that a tile covers
-	VisibleFrom    feature.Time  // the first as-of time at which it is visible
-	File           string        // data file of the history
-	Values         []NamedValue  // of the features, or the partial states that they are computed from
-	Source         *SourceRow    // what the row was made of; nil for tiles, and where that is not in the source any more
+	Tile           feature.Range // the event times that a tile covers, and the same in words
+	TileText       string
+	VisibleFrom    feature.Time // the first as-of time at which it is visible
+	File           string       // data file of the history
+	Values         []NamedValue // of the features, or the partial states that they are computed from
+	Source         *SourceRow   // what the row was made of; nil for tiles, and where that is not in the source any more
 }
 
 // NamedValue is a value of a named column.
@@ -119,8 +120,8 @@ func (e *Engine) Explain(ctx context.Context, view *definitions.View, r ExplainR
 	done := snapshot.Progress()
 	x = Explanation{View: view.Name, Key: feature.KeyText(view.Keys, r.Key, 0), At: r.At, Snapshot: snapshot.ID(), Watermark: done.Watermark,
 		Horizon: view.Horizon(r.At), Visible: visibility(view.View, r.At)}
-	if r.At > done.Watermark {
-		x.note("the history ends at %s, before the as-of time: what happened since is not in it", done.Watermark)
+	if x.Horizon > done.Watermark {
+		x.note("the history ends at %s: what has happened since is not in it, and would be visible", done.Watermark)
 	}
 	ex := &explainer{e: e, view: view, r: r, x: &x, progress: done, key: encodeKeys(r.Key, 1)[0]}
 	if ex.runs, err = runsOf(ctx, snapshot); err != nil {
@@ -194,11 +195,15 @@ func (ex *explainer) fetch(ctx context.Context) error {
 		ex.x.note("the view is not served: it says online: false")
 		return nil
 	}
-	state, columns, err := getPublished(ctx, ex.r.Served, ex.view.View, ex.r.Features, ex.r.Key, 1)
-	if kind := feature.KindOf(err); kind == feature.ErrNotFound || kind == feature.ErrUnavailable {
-		ex.x.note("online: %v", err)
+	state, known, err := ex.r.Served.State(ctx, ex.view.View)
+	if err != nil {
+		return err
+	}
+	if fault := checkServed(ex.view.View, state, known); fault != nil {
+		ex.x.note("nothing to compare is served: %v", fault)
 		return nil
 	}
+	state, columns, err := getPublished(ctx, ex.r.Served, ex.view.View, ex.r.Features, ex.r.Key, 1)
 	if err != nil {
 		return err
 	}
@@ -327,7 +332,7 @@ func (ex *explainer) columns() (names []string, err error) {
 func (ex *explainer) read(ctx context.Context, stored []pointintime.Stored, columns []string) ([]ExplainedRow, error) {
 	var rows []ExplainedRow
 	for _, s := range stored {
-		row := ExplainedRow{Event: s.Event, Created: s.Created, Tile: ex.view.TileOf(s.Event), VisibleFrom: ex.view.VisibleFrom(s.Event)}
+		row := ExplainedRow{Event: s.Event, Created: s.Created, Tile: ex.view.TileOf(s.Event), TileText: eventsText(ex.view.View, ex.view.TileOf(s.Event)), VisibleFrom: ex.view.VisibleFrom(s.Event)}
 		if run, ok := ex.runs[s.Run].(*offline.Run); ok {
 			row.File = run.File()
 		}
