@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/cockroachdb/datadriven"
 	"pgregory.net/rapid"
 
 	"github.com/asof-store/asof/definitions"
@@ -25,6 +28,98 @@ func (w *world) explain(view *definitions.View, key []any, at feature.Time) (mat
 		r.Features = append(r.Features, i)
 	}
 	return w.engine.Explain(context.Background(), view, r)
+}
+
+// runExplain executes the command explain of a script: SERVICE at=TIME, and a table of one row of keys.
+func (w *world) runExplain(d *datadriven.TestData) (string, error) {
+	keys, err := parseTable(d.Input)
+	if err != nil {
+		return "", err
+	}
+	at, err := parseTime(d.CmdArgs[1].Vals[0])
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for _, ref := range w.service(d.CmdArgs[0].Key).Refs {
+		view, err := w.model.View(ref.View.Name)
+		w.must(err)
+		r := materialize.ExplainRequest{Features: ref.Features, At: at, Served: w.engine.Serves()}
+		for _, name := range ref.KeyColumns {
+			r.Key = append(r.Key, keys.columns()[name])
+		}
+		x, err := w.engine.Explain(context.Background(), view, r)
+		if err != nil {
+			return "", err
+		}
+		printExplanation(&out, ref.Name(), &x)
+	}
+	short := regexp.MustCompile(`2026-01-01T[0-9:.]+Z`).ReplaceAllStringFunc(out.String(), func(text string) string {
+		t, err := parseTime(text)
+		w.must(err)
+		return timeText(t)
+	})
+	return regexp.MustCompile(`(snapshot|at) [0-9]{6,}`).ReplaceAllString(short, "$1 N"), nil
+}
+
+func printExplanation(out *strings.Builder, name string, x *materialize.Explanation) {
+	fmt.Fprintf(out, "%s, %s\n  visible: %s\n", name, x.Key, x.Visible)
+	for _, list := range []struct {
+		name string
+		rows []materialize.ExplainedRow
+		more int64
+	}{{"row", x.Rows, x.Count}, {"hidden", x.Hidden, x.HiddenCount}} {
+		for _, r := range list.rows {
+			fmt.Fprintf(out, "  %s of %s%s, visible from %s", list.name, r.TileText, namedText(r.Values), r.VisibleFrom)
+			if r.Source != nil {
+				fmt.Fprintf(out, ", made of %s row %d%s", r.Source.File, r.Source.Row, changedText(r.Source))
+			}
+			out.WriteString("\n")
+		}
+		if more := list.more - int64(len(list.rows)); more > 0 {
+			fmt.Fprintf(out, "  and %d more\n", more)
+		}
+	}
+	for _, s := range x.SourceRows {
+		fmt.Fprintf(out, "  source %s row %d of %s%s%s\n", s.File, s.Row, s.Event, namedText(s.Values), changedText(&s))
+	}
+	for _, f := range x.Features {
+		fmt.Fprintf(out, "  %s=%s: %s\n", f.Name, answeredText(&f.Answered), f.Rule)
+		if f.Window != nil {
+			fmt.Fprintf(out, "    window %s, %d tiles\n", f.Window.Text, f.Window.Tiles)
+		}
+		if f.Online != nil {
+			fmt.Fprintf(out, "    online %s, training at %s %s: equal %v\n", answeredText(f.Online), x.Online.Watermark, answeredText(f.Training), f.Equal)
+		}
+	}
+	for _, note := range x.Notes {
+		fmt.Fprintf(out, "  note: %s\n", note)
+	}
+}
+
+func namedText(values []materialize.NamedValue) string {
+	var text strings.Builder
+	for _, v := range values {
+		if !v.Value.IsNull(0) {
+			fmt.Fprintf(&text, " %s=%s", v.Name, valueText(v.Value, 0))
+		}
+	}
+	return text.String()
+}
+
+func changedText(s *materialize.SourceRow) string {
+	if s.Changed == "" {
+		return ""
+	}
+	return " (" + s.Changed + ")"
+}
+
+func answeredText(a *materialize.Answered) string {
+	text := valueText(a.Value, 0) + " " + a.Status.String()
+	if a.Event != feature.MinTime {
+		text += " @" + timeText(a.Event)
+	}
+	return text
 }
 
 // checkExplain explains a random key at a random time, and holds the explanation against the twin: values, statuses, times, ties, what

@@ -47,7 +47,7 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 	case "restart":
 		w.restart()
 		return "", nil
-	case "materialize", "export", "get":
+	case "materialize", "export", "get", "explain":
 		if w.model == nil {
 			return "", errors.New("nothing is defined")
 		}
@@ -57,6 +57,8 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		return w.runMaterialize(d)
 	case "export":
 		return w.runExport(d)
+	case "explain":
+		return w.runExplain(d)
 	case "leaks":
 		if w.last == nil {
 			return "", errors.New("nothing has been exported")
