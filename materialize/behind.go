@@ -204,14 +204,14 @@ func changesOf(seen []offline.SourceFile, now []source.FileStat) map[string]stri
 		was, known := then[f.Path]
 		switch {
 		case !known:
-			changed[f.Path] = "the file is new since"
+			changed[f.Path] = "new since"
 		case was.Size != f.Size || was.ModTime != feature.TimeOf(f.ModTime):
-			changed[f.Path] = "the file has changed since"
+			changed[f.Path] = "changed since"
 		}
 		delete(then, f.Path)
 	}
 	for path := range then {
-		changed[path] = "the file is gone"
+		changed[path] = "gone"
 	}
 	return changed
 }
@@ -228,7 +228,7 @@ func (ex *explainer) noteLost(ctx context.Context) error {
 	changed := changesOf(ex.progress.Sources, files)
 	var names []string
 	for path, how := range changed {
-		names = append(names, path+" ("+strings.TrimPrefix(how, "the file ")+")")
+		names = append(names, path+" ("+how+")")
 	}
 	slices.Sort(names)
 	why := ""

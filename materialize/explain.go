@@ -234,7 +234,7 @@ func (ex *explainer) answer(ctx context.Context) (err error) {
 			training, column := ex.trained(i, atWatermark), ex.served[i]
 			online := Answered{Value: one(column.Values, 0), Status: column.Statuses[0], Event: eventOf(column.Found[0], column.EventTimes[0])}
 			out.Online, out.Training = &online, &training
-			out.Equal = agree(ex.view.View, column, 0, ex.joined, i, atWatermark, feature.TimeOf(ex.e.now()), valueText)
+			out.Equal = agree(ex.view.View, column, 0, ex.joined, i, atWatermark, valueText)
 		}
 		ex.x.Features = append(ex.x.Features, out)
 	}

@@ -92,13 +92,13 @@ func getPublished(ctx context.Context, served Served, view *feature.View, featur
 }
 
 // agree reports whether what is served, in row i of a column, is what training gives: row j of the answer's feature f. What has expired
-// since is known by its event time alone. Values are compared as text gives them.
-func agree(view *feature.View, served online.Column, i int, a *pointintime.Answer, f, j int, now feature.Time, text func(arrow.Array, int) string) bool {
+// since, by the clock of those who serve it, is known by its event time alone. Values are compared as text gives them.
+func agree(view *feature.View, served online.Column, i int, a *pointintime.Answer, f, j int, text func(arrow.Array, int) string) bool {
 	if served.Found[i] != a.Found[j] || served.Found[i] && served.EventTimes[i] != a.EventTimes[j] {
 		return false
 	}
 	if served.Statuses[i] == feature.Expired {
-		return view.Expired(served.EventTimes[i], now)
+		return view.TTL > 0
 	}
 	is, want := served.Values, a.Columns[f].Values
 	return is.IsNull(i) == want.IsNull(j) && text(is, i) == text(want, j)

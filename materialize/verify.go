@@ -221,7 +221,6 @@ func (c *verifier) compare(ctx context.Context, keys []arrow.Array, rows int) er
 		return err
 	}
 	c.v.Keys += int64(rows)
-	now := feature.TimeOf(c.e.now())
 	for i := range rows {
 		switch {
 		case offline.Found[i] && !served[0].Found[i]:
@@ -230,7 +229,7 @@ func (c *verifier) compare(ctx context.Context, keys []arrow.Array, rows int) er
 				c.v.Features[f].Missing++
 			}
 			c.note(keys, i, Difference{Online: "no such key", Offline: "has values", OnlineEvent: feature.MinTime, OfflineEvent: offline.EventTimes[i]})
-		case c.differ(keys, served, offline, i, now):
+		case c.differ(keys, served, offline, i):
 			c.v.Different++
 		default:
 			c.v.Equal++
@@ -240,9 +239,9 @@ func (c *verifier) compare(ctx context.Context, keys []arrow.Array, rows int) er
 }
 
 // differ counts and notes what differs of the key in row i.
-func (c *verifier) differ(keys []arrow.Array, served []online.Column, offline *pointintime.Answer, i int, now feature.Time) (different bool) {
+func (c *verifier) differ(keys []arrow.Array, served []online.Column, offline *pointintime.Answer, i int) (different bool) {
 	for f, column := range served {
-		if agree(c.view, column, i, offline, f, i, now, c.text) {
+		if agree(c.view, column, i, offline, f, i, c.text) {
 			c.v.Features[f].Equal++
 			continue
 		}
