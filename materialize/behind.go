@@ -81,14 +81,6 @@ func (ex *explainer) behindTiles(ctx context.Context) (lost bool, err error) {
 // sourceRowsMax is how many rows of one event time are looked at to find those that stored rows were made of.
 const sourceRowsMax = 1 << 10
 
-// counted is a number of things in words: "1 row", "2 rows".
-func counted(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // foundRows are the rows of the key in a range of the source: the last of them, in the order of the history.
 type foundRows struct {
 	rows  []SourceRow
@@ -133,15 +125,19 @@ func (ex *explainer) readSource(ctx context.Context, events feature.Range, rowsM
 		found.rows[i].Changed = changed[found.rows[i].File]
 	}
 	if leftOut > 0 {
-		ex.x.note("where leaves out %s of the key at %s", counted(leftOut, "source row"), eventsText(ex.view.View, events))
+		ex.x.note("source rows of the key at %s that where leaves out: %d", eventsText(ex.view.View, events), leftOut)
 	}
 	return found, nil
 }
 
 // rowsOfKey returns which rows of a batch of the source have the key.
 func (ex *explainer) rowsOfKey(c *computer, batch arrow.RecordBatch) (rows []int32) {
-	parts := batch.Columns()[c.times : c.times+len(ex.view.Keys)]
-	for i, key := range encodeKeys(parts, int(batch.NumRows())) {
+	var key feature.Key
+	for i := range int(batch.NumRows()) {
+		key = key[:0]
+		for _, part := range batch.Columns()[c.times : c.times+len(ex.view.Keys)] {
+			key, _ = feature.AppendKeyPart(key, part, i) // a row with a NULL part is a bad one
+		}
 		if bytes.Equal(key, ex.key) {
 			rows = append(rows, int32(i))
 		}
@@ -154,7 +150,9 @@ func sourceRow(view *feature.View, b *source.Batch, row int, rows arrow.RecordBa
 	at := len(view.Keys)
 	s := SourceRow{File: b.File, Row: b.Row(row), Event: feature.Time(rows.Column(at).(*array.Timestamp).Value(i)), Created: feature.MinTime}
 	if at++; view.HasCreatedTime {
-		s.Created = feature.Time(createdTimes(rows.Column(at).(*array.Timestamp))[i])
+		if created := rows.Column(at).(*array.Timestamp); created.IsValid(i) {
+			s.Created = feature.Time(created.Value(i))
+		}
 		at++
 	}
 	for f := range view.Features {
@@ -187,7 +185,7 @@ func (f *foundRows) match(stored *ExplainedRow) *SourceRow {
 func (s *SourceRow) gives(values []NamedValue) bool {
 	for _, want := range values {
 		i := slices.IndexFunc(s.Values, func(v NamedValue) bool { return v.Name == want.Name })
-		if i < 0 || valueText(s.Values[i].Value, 0) != valueText(want.Value, 0) {
+		if i < 0 || !sameValue(s.Values[i].Value, 0, want.Value, 0, valueText) {
 			return false
 		}
 	}

@@ -112,22 +112,24 @@ func (e *Engine) Explain(ctx context.Context, view *definitions.View, r ExplainR
 	if r.Rows <= 0 {
 		r.Rows = ExplainRows
 	}
+	x = Explanation{View: view.Name, Key: feature.KeyText(view.Keys, r.Key, 0), At: r.At, Horizon: view.Horizon(r.At), Visible: visibility(view.View, r.At)}
+	ex := &explainer{e: e, view: view, r: r, x: &x, key: encodeKeys(r.Key, 1)[0]}
+	if err := ex.fetch(ctx); err != nil { // before the history, so that this is no older
+		return x, err
+	}
 	snapshot, err := e.history(ctx, view.View, r.Snapshot)
 	if err != nil {
 		return x, err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	done := snapshot.Progress()
-	x = Explanation{View: view.Name, Key: feature.KeyText(view.Keys, r.Key, 0), At: r.At, Snapshot: snapshot.ID(), Watermark: done.Watermark,
-		Horizon: view.Horizon(r.At), Visible: visibility(view.View, r.At)}
-	if x.Horizon > done.Watermark {
-		x.note("the history ends at %s: what has happened since is not in it, and would be visible", done.Watermark)
+	ex.progress, x.Snapshot, x.Watermark = snapshot.Progress(), snapshot.ID(), snapshot.Progress().Watermark
+	if x.Horizon > x.Watermark {
+		x.note("the history ends at %s: what has happened since is not in it, and would be visible", x.Watermark)
 	}
-	ex := &explainer{e: e, view: view, r: r, x: &x, progress: done, key: encodeKeys(r.Key, 1)[0]}
+	if x.Online != nil && x.Online.Snapshot != x.Snapshot {
+		x.note("what is served was published from snapshot %d, and the history is at %d: asof sync publishes what differs", x.Online.Snapshot, x.Snapshot)
+	}
 	if ex.runs, err = runsOf(ctx, snapshot); err != nil {
-		return x, err
-	}
-	if err := ex.fetch(ctx); err != nil {
 		return x, err
 	}
 	if err := ex.answer(ctx); err != nil {
@@ -154,7 +156,7 @@ func (e *Engine) history(ctx context.Context, view *feature.View, id int64) (sna
 		snapshot, err = e.Offline.SnapshotAt(ctx, view.Name, id)
 	}
 	switch {
-	case errors.Is(err, feature.ErrNotFound):
+	case id == 0 && errors.Is(err, feature.ErrNotFound):
 		return nil, feature.Errorf(feature.ErrNotFound, "view %s has never been materialized: run asof materialize %s", view.Name, view.Name)
 	case err != nil:
 		return nil, err
@@ -180,7 +182,7 @@ type explainer struct {
 	calls  []*aggregate.Call   // of the features of a windowed view
 }
 
-// joinedAt are the rows of an explainer's join.
+// The rows of an explainer's join.
 const (
 	atRequested = iota
 	atWatermark
@@ -206,9 +208,6 @@ func (ex *explainer) fetch(ctx context.Context) error {
 	state, columns, err := getPublished(ctx, ex.r.Served, ex.view.View, ex.r.Features, ex.r.Key, 1)
 	if err != nil {
 		return err
-	}
-	if state.Snapshot != ex.x.Snapshot {
-		ex.x.note("online values come from snapshot %d, the history is at %d: asof sync publishes what differs", state.Snapshot, ex.x.Snapshot)
 	}
 	ex.x.Online, ex.served = &state, columns
 	return nil

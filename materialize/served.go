@@ -100,6 +100,5 @@ func agree(view *feature.View, served online.Column, i int, a *pointintime.Answe
 	if served.Statuses[i] == feature.Expired {
 		return view.TTL > 0
 	}
-	is, want := served.Values, a.Columns[f].Values
-	return is.IsNull(i) == want.IsNull(j) && text(is, i) == text(want, j)
+	return sameValue(served.Values, i, a.Columns[f].Values, j, text)
 }

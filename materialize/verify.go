@@ -273,9 +273,20 @@ func valueText(column arrow.Array, i int) string {
 	return column.ValueStr(i)
 }
 
-// wireText is valueText of a value as servers send it: in UTF-8, whatever bytes it holds.
+// wireText is valueText of a value as servers send it, with U+FFFD in the place of all that is not UTF-8. How many of those stand for how many
+// bytes is lost on the way, and in the JSON of lists.
 func wireText(column arrow.Array, i int) string {
-	return strings.ToValidUTF8(valueText(column, i), "\ufffd")
+	const unknown = "\ufffd"
+	text := strings.ToValidUTF8(strings.ReplaceAll(valueText(column, i), `\ufffd`, unknown), unknown)
+	for strings.Contains(text, unknown+unknown) {
+		text = strings.ReplaceAll(text, unknown+unknown, unknown)
+	}
+	return text
+}
+
+// sameValue reports whether two values are the same, as text shows them.
+func sameValue(a arrow.Array, i int, b arrow.Array, j int, text func(arrow.Array, int) string) bool {
+	return a.IsNull(i) == b.IsNull(j) && text(a, i) == text(b, j)
 }
 
 // extra looks for keys that are online and not in the history.

@@ -46,7 +46,9 @@ func TestHistoryAgreesWithNaive(t *testing.T) {
 			want := slices.DeleteFunc(slices.Clone(rows), func(r testRow) bool {
 				return slices.Contains(key, nil) || !bytes.Equal(r.encoded, encoded) || !events.Contains(r.event)
 			})
-			slices.SortStableFunc(want, func(a, b testRow) int { return cmp.Or(cmp.Compare(a.event, b.event), cmp.Compare(a.created, b.created)) })
+			slices.SortStableFunc(want, func(a, b testRow) int {
+				return cmp.Or(cmp.Compare(a.event, b.event), cmp.Compare(a.created, b.created))
+			})
 			n := min(keep, len(want))
 			if found[i].Count != int64(len(want)) || len(found[i].First) != n || len(found[i].Last) != n {
 				t.Fatalf("range %s of %v: %+v, want %d rows", events, key, found[i], len(want))
