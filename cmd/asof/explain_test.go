@@ -72,6 +72,9 @@ func TestExplain(t *testing.T) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}
 	}
+	if got := newExplained("market", nil, 0).text(); got != "market as of 1970-01-01T00:00:00Z\n" {
+		t.Errorf("a service without keys: %q", got)
+	}
 	unknown, features := explainJSON(t, "--key", "customer_id=999999", "--key", "payee_id=")
 	if f := features["home_country"]; f.Status != "NOT_FOUND" || f.Rule != "the key has never been seen; its default stands in the place of NULL" || len(unknown.Views[0].Rows) != 0 {
 		t.Errorf("a customer whom nobody knows: %+v", f)

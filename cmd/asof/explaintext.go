@@ -13,11 +13,15 @@ import (
 // text returns the explanation for a person to read: a block for each view, and below it one for each feature.
 func (e *explained) text() string {
 	var b strings.Builder
-	var keys []string
-	for _, name := range e.order {
-		keys = append(keys, name+"="+e.Keys[name])
+	b.WriteString(e.Service)
+	for i, name := range e.order {
+		join := ", "
+		if i == 0 {
+			join = " of "
+		}
+		b.WriteString(join + name + "=" + e.Keys[name])
 	}
-	fmt.Fprintf(&b, "%s of %s as of %s\n", e.Service, strings.Join(keys, ", "), e.At)
+	fmt.Fprintf(&b, " as of %s\n", e.At)
 	for _, note := range e.Notes {
 		fmt.Fprintf(&b, "note: %s\n", note)
 	}
