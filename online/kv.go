@@ -1,5 +1,10 @@
 package online
 
+import (
+	"context"
+	"fmt"
+)
+
 // KV is an ordered key-value store of bytes. Keys order by bytes.Compare. Its errors are of the kinds of package feature. All
 // methods may be called from several goroutines at once; Close comes last, and once.
 type KV interface {
@@ -12,6 +17,9 @@ type KV interface {
 	// DropPrefix removes every key that starts with prefix, durably. Like Write it may be done in part
 	// when it fails. Readers and writers of other keys go on meanwhile.
 	DropPrefix(prefix []byte) error
+	// Check reads all that is stored, goes by the checksums that the store has of its own, and reports each place that is damaged. It may
+	// run beside readers and writers.
+	Check(ctx context.Context, report func(Finding)) error
 	// Close frees the store for another process.
 	Close() error
 }
@@ -21,7 +29,8 @@ type Reader interface {
 	// Get appends the value of key to dst and returns the result; found is false, and dst unchanged, when there is none.
 	Get(dst, key []byte) (_ []byte, found bool, err error)
 	// Iterate calls yield, in order, with each key that starts with prefix and is at or after start (nil: from the first).
-	// The slices are only valid during the call. It stops when yield returns false.
+	// The slices are only valid during the call. It stops when yield returns false. A value that cannot be read is an
+	// unreadableError; another call may go on behind its key.
 	Iterate(prefix, start []byte, yield func(key, value []byte) (more bool, err error)) error
 }
 
@@ -31,3 +40,12 @@ type Op struct {
 	Value  []byte
 	Delete bool
 }
+
+// unreadableError is an error over one value of a [KV].
+type unreadableError struct {
+	key []byte
+	err error
+}
+
+func (e *unreadableError) Error() string { return fmt.Sprintf("value of key %x: %v", e.key, e.err) }
+func (e *unreadableError) Unwrap() error { return e.err }
