@@ -93,7 +93,7 @@ func checkLog(log []byte) (versions logVersions, err error) {
 func torn(log []byte, at int) bool {
 	b := log[at:]
 	r, ok := readLogRecord(b)
-	if sector := min(at-at%logSectorBytes+logSectorBytes, len(log)); !ok {
+	if sector := min(nextSector(at), len(log)); !ok {
 		// Its first bytes are missing, or all after the first ones, or a sector that begins among its first ones; or it is no record.
 		lost := sector < at+logRecordHeadMax && firstNonZero(log[sector:min(sector+logSectorBytes, len(log))]) < 0
 		return lost || firstNonZero(log[at:sector]) < 0 || firstNonZero(b[min(logRecordHeadMax, len(b)):]) < 0
@@ -101,16 +101,19 @@ func torn(log []byte, at int) bool {
 	if oneBitOff(b) {
 		return false
 	}
-	if b[r.length-1] == 0 {
+	if after := at + r.length; b[r.length-1] == 0 && firstNonZero(log[after:min(nextSector(after-1), len(log))]) < 0 {
 		return true
 	}
-	for sector := at - at%logSectorBytes + logSectorBytes; sector < at+r.length; sector += logSectorBytes {
+	for sector := nextSector(at); sector < at+r.length; sector += logSectorBytes {
 		if end := min(sector+logSectorBytes, at+r.length); firstNonZero(log[sector:end]) < 0 {
 			return true
 		}
 	}
 	return false
 }
+
+// nextSector returns where the sector after that of byte at begins.
+func nextSector(at int) int { return at - at%logSectorBytes + logSectorBytes }
 
 // oneBitOff reports whether b begins with a record but for one bit of what is before its key, on which all else that is known of it depends.
 func oneBitOff(b []byte) bool {

@@ -2,6 +2,7 @@ package online
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,37 +20,43 @@ type table struct {
 	lastVersion uint64 // the greatest version of a transaction in it
 }
 
-// readTable reads a table from its first byte to its last and checks every checksum. The file holds blocks without gaps, the index, its
-// length, the index's checksum, its length; lengths have 4 bytes, big-endian.
+// readTable reads the table at path and checks it.
 func readTable(path string) (t table, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	info, err := file.Stat()
+	if err != nil {
+		return t, err
+	}
+	return checkTable(file, info.Size())
+}
+
+// checkTable reads a table of so many bytes from the first to the last and checks every checksum. It holds blocks without gaps, the index, its
+// length, the index's checksum, its length; lengths have 4 bytes, big-endian.
+func checkTable(file io.ReaderAt, size int64) (t table, err error) {
 	defer func() { // flatbuffers trust their bytes
 		if r := recover(); r != nil {
 			err = fmt.Errorf("its index is malformed: %v", r)
 		}
 	}()
-	info, err := file.Stat()
+	rest, sum, err := lastPart(file, size)
 	if err != nil {
 		return t, err
 	}
-	rest, sum, err := lastPart(file, info.Size())
-	if err != nil {
-		return t, err
-	}
-	rest, bytes, err := lastPart(file, rest)
+	rest, body, err := lastPart(file, rest)
 	if err == nil {
-		err = checkSum(bytes, sum)
+		err = checkSum(body, sum)
 	}
 	if err != nil {
 		return t, fmt.Errorf("its index: %w", err)
 	}
-	index := fb.GetRootAsTableIndex(bytes, 0)
+	index := fb.GetRootAsTableIndex(body, 0)
 	t.lastVersion = index.MaxVersion()
-	return t, readBlocks(bufio.NewReaderSize(io.NewSectionReader(file, 0, rest), 1<<20), index, rest)
+	const bufferBytesMax = 1 << 20
+	return t, readBlocks(bufio.NewReaderSize(io.NewSectionReader(file, 0, rest), int(min(rest, bufferBytesMax))), index, rest)
 }
 
 // lastPart reads the part of file that ends at end: its bytes, then their number. It returns where the part begins, and the bytes.
@@ -147,17 +154,17 @@ type manifest struct {
 	removed map[uint64]bool // their files may be there still
 }
 
-// The file begins with 8 bytes: "Bdgr", a version of ours, 0, and one of Badger's. Then come change sets, each with its length and
-// its CRC-32C, 4 bytes big-endian each. A crash leaves a beginning of the last one, which Badger cuts off.
-const manifestHeadBytes = 8
+// manifestHead is what the file begins with: "Bdgr", a version of ours, 0, and one of Badger's, 8. Then come change sets, each with its
+// length and its CRC-32C, 4 bytes big-endian each. A crash leaves a beginning of the last one, which Badger cuts off.
+const manifestHead = "Bdgr\x00\x00\x00\x08"
 
 // readManifest reads the content of a MANIFEST.
 func readManifest(content []byte) (manifest, error) {
 	m := manifest{live: map[uint64]bool{}, removed: map[uint64]bool{}}
-	if len(content) < manifestHeadBytes {
-		return m, errors.New("it is cut short")
+	if !bytes.HasPrefix(content, []byte(manifestHead)) {
+		return m, errors.New("it does not begin as it should")
 	}
-	for rest := content[manifestHeadBytes:]; len(rest) >= 8; {
+	for rest := content[len(manifestHead):]; len(rest) >= 8; {
 		length, sum := uint64(binary.BigEndian.Uint32(rest)), binary.BigEndian.Uint32(rest[4:])
 		if length > uint64(len(rest)-8) {
 			return m, nil
