@@ -269,12 +269,12 @@ func TestBitFlips(t *testing.T) {
 
 // flipped returns bytes of a file to flip bits in.
 func flipped(random *rand.Rand, name string, f imageFile) (places []int) {
-	every, more := 0, 8 // the first bytes, and random ones
+	every, more := 0, 5 // the first bytes, and random ones
 	switch filepath.Ext(name) {
 	case ".sst", ".mem": // for all their bytes see TestTableFlips and TestLogFlips
-		more = 25
+		more = 20
 	case ".vlog":
-		every = min(len(f.content), 48)
+		every = min(len(f.content), 36)
 	case "":
 		if name == "MANIFEST" {
 			every, more = len(f.content), 0
@@ -298,7 +298,7 @@ func TestCutAndZeroed(t *testing.T) {
 				logged := strings.HasSuffix(file, ".mem")
 				random := rand.New(rand.NewPCG(2, uint64(len(f.content))))
 				cuts := []int{0, 1, 16, 20, 21, len(f.content) - 1}
-				for range 4 {
+				for range 2 {
 					cuts = append(cuts, random.IntN(len(f.content)+1))
 				}
 				for _, cut := range cuts {
@@ -306,7 +306,7 @@ func TestCutAndZeroed(t *testing.T) {
 						d.try(t, file, imageFile{f.content[:cut], int64(cut)}, fmt.Sprintf("cut at %d", cut), logged)
 					}
 				}
-				for at := 0; at < len(f.content); at += block * max(1, len(f.content)/block/8) {
+				for at := 0; at < len(f.content); at += block * max(1, len(f.content)/block/6) {
 					bad := imageFile{bytes.Clone(f.content), f.size}
 					clear(bad.content[at:min(at+block, len(bad.content))])
 					found := d.try(t, file, bad, fmt.Sprintf("zeros at %d", at), logged)

@@ -281,15 +281,6 @@ func (b *badgerKV) checkLogs(damaged func(name string, err error)) error {
 	return nil
 }
 
-// readLog reads and checks a log.
-func readLog(path string) (logVersions, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return logVersions{}, err
-	}
-	return checkLog(content)
-}
-
 // readTables reads the tables of the given numbers, a few at a time, and returns what it has learned of each, or what is wrong with it.
 func readTables(ctx context.Context, path string, numbers []uint64) ([]table, []error) {
 	tables, faults := make([]table, len(numbers)), make([]error, len(numbers))

@@ -2,9 +2,12 @@ package online
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
+	"os"
 )
 
 // A write-ahead log of Badger's (*.mem) has a head of 20 bytes, which say nothing as long as nothing is encrypted, then records one
@@ -21,8 +24,9 @@ const (
 	logEndTransaction = 1 << 7 // its last one
 
 	logKeyBytesMax   = 1 << 16
-	logRecordHeadMax = 22  // what is before the key
-	logSectorBytes   = 512 // the least that a disk writes as a whole
+	logRecordHeadMax = 22      // what is before the key
+	logRecordMax     = 2 << 20 // values of 1 MiB and more are not in the log
+	logSectorBytes   = 512     // the least that a disk writes as a whole
 )
 
 // logRecord is what checkLog looks at in a record.
@@ -60,6 +64,31 @@ func readLogRecord(b []byte) (r logRecord, ok bool) {
 
 // logVersions are the versions of the transactions that a log holds.
 type logVersions struct{ first, last uint64 }
+
+// readLog reads and checks the log at path, to its end: most of it are zeros, which are not kept.
+func readLog(path string) (versions logVersions, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return versions, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	var log []byte
+	zeros := 0 // that were read and are not in log
+	for chunk := make([]byte, 1<<20); ; {
+		n, err := io.ReadFull(file, chunk)
+		if firstNonZero(chunk[:n]) < 0 {
+			zeros += n
+		} else {
+			log, zeros = append(append(log, make([]byte, zeros)...), chunk[:n]...), 0
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return checkLog(append(log, make([]byte, min(zeros, logRecordMax))...))
+		case err != nil:
+			return versions, err
+		}
+	}
+}
 
 // checkLog reads a log as Badger is about to. It fails where Badger would cut off what was durable: where a record is not whole
 // and no crash can have left it so. A write that dies leaves a beginning of one transaction, with zeros for what did not get there; each transaction
