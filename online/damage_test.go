@@ -376,6 +376,15 @@ func TestLogTorn(t *testing.T) {
 			t.Fatalf("cut at %d of %d: %v", cut, used, err)
 		}
 	}
+	r, _ := readLogRecord(log[last:])
+	for head := range 33 { // large copies write the first bytes, and then the last ones, after all others
+		torn := make([]byte, len(log))
+		copy(torn, log[:last+r.length-16])
+		clear(torn[last : last+head])
+		if _, err := checkLog(torn); err != nil {
+			t.Fatalf("%d bytes are missing at %d of %d, and the last: %v", head, last, used, err)
+		}
+	}
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
 		torn := slices.Clone(log)

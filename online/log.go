@@ -118,14 +118,21 @@ func checkLog(log []byte) (versions logVersions, err error) {
 	return versions, otherTransaction(log, at, open)
 }
 
-// torn reports whether the record at byte at can be a write that did not get to its end: it ends in zeros, or lacks whole sectors.
+// torn reports whether the record at byte at can be a write that did not get to its end. A process copies a record's last bytes at last, the
+// first ones sometimes after those that follow; a disk writes sectors in any order.
 func torn(log []byte, at int) bool {
 	b := log[at:]
 	r, ok := readLogRecord(b)
-	if sector := min(nextSector(at), len(log)); !ok {
-		// Its first bytes are missing, or all after the first ones, or a sector that begins among its first ones; or it is no record.
+	if !ok && b[0] == 0 { // the first byte, and perhaps the second, which is 0, are missing
+		b[0] = logInTransaction
+		r, ok = readLogRecord(b)
+		b[0] = 0
+	}
+	if !ok {
+		// Its first bytes are missing, of which no record has so many zeros; or all after them, or a sector that begins among them. Or it is no record.
+		sector := min(nextSector(at), len(log))
 		lost := sector < at+logRecordHeadMax && firstNonZero(log[sector:min(sector+logSectorBytes, len(log))]) < 0
-		return lost || firstNonZero(log[at:sector]) < 0 || firstNonZero(b[min(logRecordHeadMax, len(b)):]) < 0
+		return lost || firstNonZero(b[:min(3, len(b))]) < 0 || firstNonZero(b[min(logRecordHeadMax, len(b)):]) < 0
 	}
 	if oneBitOff(b) {
 		return false
