@@ -92,17 +92,17 @@ func lockDirectory(path string, readOnly bool) (*directoryLock, error) {
 			break
 		}
 	}
-	switch {
-	case errors.Is(err, syscall.EWOULDBLOCK):
+	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = feature.Errorf(feature.ErrUnavailable, "online store %s is held by %s, which may be asof serve: "+
 			"talk to that server (--server HOST:PORT), or stop the process and try again", path, holder(name))
-	case err == nil && !readOnly:
+		return nil, errors.Join(err, directory.Close())
+	}
+	if err == nil && !readOnly {
 		l.pid = name
 		err = os.WriteFile(name, fmt.Appendln(nil, os.Getpid()), 0o666)
 	}
 	if err != nil {
-		_, err = unavailable(err)
-		return nil, errors.Join(err, directory.Close())
+		return unavailable(errors.Join(err, directory.Close()))
 	}
 	return l, nil
 }
