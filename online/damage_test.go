@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/asof-store/asof/feature"
 )
 
@@ -332,6 +330,12 @@ func TestTableFlips(t *testing.T) {
 		if err := check(f.content); err != nil {
 			t.Error(err)
 		}
+		size := int64(len(f.content))
+		end, _, _ := lastPart(bytes.NewReader(f.content), size)
+		index, _, _ := lastPart(bytes.NewReader(f.content), end)
+		if check(slices.Insert(bytes.Clone(f.content), int(index), 7)) == nil {
+			t.Error("a byte between blocks and index is not found")
+		}
 		for at := range f.content {
 			bit := byte(1) << (at % 8)
 			f.content[at] ^= bit
@@ -342,107 +346,6 @@ func TestTableFlips(t *testing.T) {
 			if check(f.content[:at]) == nil {
 				t.Errorf("a table cut to %d bytes is read", at)
 			}
-		}
-	}
-}
-
-// TestLogFlips flips each bit of a log's records. All are found, but for one in the last record that lets it look unfinished.
-func TestLogFlips(t *testing.T) {
-	log := killedLog(t)
-	if _, err := checkLog(log); err != nil {
-		t.Fatal(err)
-	}
-	used := len(bytes.TrimRight(log, "\x00"))
-	for at := logHeadBytes; at < used; at++ {
-		bit := byte(1) << (at % 8)
-		log[at] ^= bit
-		if _, err := checkLog(log); err == nil {
-			t.Errorf("a flip in byte %d of %d is not found", at, used)
-		}
-		log[at] ^= bit
-	}
-}
-
-// TestLogTorn cuts a log as a process does that dies while it writes, and as a disk does that loses sectors of the last write: no crash
-// may be taken for damage.
-func TestLogTorn(t *testing.T) {
-	log := killedLog(t)
-	used := len(bytes.TrimRight(log, "\x00"))
-	last := lastTransaction(t, log)
-	for cut := logHeadBytes; cut <= used; cut++ {
-		torn := make([]byte, len(log))
-		copy(torn, log[:cut])
-		if _, err := checkLog(torn); err != nil {
-			t.Fatalf("cut at %d of %d: %v", cut, used, err)
-		}
-	}
-	r, _ := readLogRecord(log[last:])
-	for head := range 33 { // large copies write the first bytes, and then the last ones, after all others
-		torn := make([]byte, len(log))
-		copy(torn, log[:last+r.length-16])
-		clear(torn[last : last+head])
-		if _, err := checkLog(torn); err != nil {
-			t.Fatalf("%d bytes are missing at %d of %d, and the last: %v", head, last, used, err)
-		}
-	}
-	random := rand.New(rand.NewPCG(3, 4))
-	for range 200 {
-		torn := slices.Clone(log)
-		for sector := last - last%logSectorBytes; sector < used; sector += logSectorBytes {
-			if random.IntN(2) == 0 {
-				clear(torn[max(sector, last):min(sector+logSectorBytes, len(torn))])
-			}
-		}
-		if _, err := checkLog(torn); err != nil {
-			t.Fatalf("sectors from %d to %d: %v", last, used, err)
-		}
-	}
-}
-
-// killedLog is a log that a killed process has left, with some of its zeros.
-func killedLog(t *testing.T) []byte {
-	t.Helper()
-	path := t.TempDir()
-	s := openTemp(t, path, Options{})
-	v := profile()
-	for version := range int64(3) {
-		publish(t, s, v, version == 0, State{Snapshot: version}, func(p *Publish) error {
-			for id := range int64(60) {
-				if err := p.Replace(key(id), row(t, v, 0, id*version, strings.Repeat("Rome", int(id)))); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	p, err := s.Begin(v, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Abort)
-	for id := range int64(60) {
-		if err := p.Put(key(id), Row{Values: []arrow.Array{column(t, v.Features[0].Type, id), column(t, v.Features[1].Type, "Oslo")}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := p.flush(); err != nil {
-		t.Fatal(err)
-	}
-	f := readImage(t, path)["00001.mem"]
-	return append(f.content, make([]byte, 4*logSectorBytes)...)
-}
-
-// lastTransaction returns where the last transaction of a log begins.
-func lastTransaction(t *testing.T, log []byte) (start int) {
-	t.Helper()
-	start = logHeadBytes
-	for at, next := logHeadBytes, logHeadBytes; ; {
-		r, ok := readLogRecord(log[at:])
-		if !ok || !r.whole {
-			return start
-		}
-		if at += r.length; r.last {
-			start, next = next, at
 		}
 	}
 }
