@@ -2,6 +2,7 @@ package online
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/crc32"
 	"maps"
 	"os"
@@ -69,6 +70,22 @@ func TestCrashLeftovers(t *testing.T) {
 	t.Run("a table whose rows are in a log", func(t *testing.T) {
 		d.opens(t, with(func(i image) { i["000009.sst"] = flushed }))
 	})
+	t.Run("a table that was merged into others", func(t *testing.T) {
+		m := d.files["MANIFEST"]
+		m.content = slices.Concat(m.content, make([]byte, int(m.size)-len(m.content)), changes(t, made(9)), changes(t, gone(9)))
+		m.size = int64(len(m.content))
+		with(func(i image) {
+			i["000009.sst"], i["MANIFEST"] = flushed, m
+			delete(i, "00001.mem")
+		}).write(t, d.path, "", imageFile{})
+		s, err := Open(d.path, Options{Logger: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("a table whose rows are nowhere else", func(t *testing.T) {
 		with(func(i image) {
 			i["000009.sst"] = flushed
@@ -92,19 +109,7 @@ func TestCrashLeftovers(t *testing.T) {
 
 // TestManifest reads a manifest as Badger does, and knows what was removed.
 func TestManifest(t *testing.T) {
-	set := func(changes ...*pb.ManifestChange) []byte {
-		b, err := proto.Marshal(&pb.ManifestChangeSet{Changes: changes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		head := y32(y32(nil, uint32(len(b))), crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
-		return append(head, b...)
-	}
-	made := func(id uint64) *pb.ManifestChange {
-		return &pb.ManifestChange{Id: id, Level: 3, EncryptionAlgo: pb.EncryptionAlgo_aes, Compression: 1}
-	}
-	gone := func(id uint64) *pb.ManifestChange { return &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE} }
-	content := slices.Concat([]byte(manifestHead), set(), set(made(1), made(300)), set(made(4), gone(1)), set(gone(9)))
+	content := slices.Concat([]byte(manifestHead), changes(t), changes(t, made(1), made(300)), changes(t, made(4), gone(1)), changes(t, gone(9)))
 	path := filepath.Join(t.TempDir(), "MANIFEST")
 	for cut := len(content); cut >= len(manifestHead); cut-- {
 		m, err := readManifest(content[:cut])
@@ -125,7 +130,7 @@ func TestManifest(t *testing.T) {
 		if ours, want := slices.Sorted(maps.Keys(m.live)), slices.Sorted(maps.Keys(theirs.Tables)); !slices.Equal(ours, want) {
 			t.Errorf("cut to %d: %v, Badger reads %v", cut, ours, want)
 		}
-		if m.removed[1] != (cut >= len(content)-len(set(gone(9)))) || m.removed[300] {
+		if m.removed[1] != (cut >= len(content)-len(changes(t, gone(9)))) || m.removed[300] {
 			t.Errorf("cut to %d: removed are %v", cut, m.removed)
 		}
 	}
@@ -138,7 +143,25 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-func y32(b []byte, n uint32) []byte { return append(b, byte(n>>24), byte(n>>16), byte(n>>8), byte(n)) }
+// changes is a set of changes as a manifest holds it.
+func changes(t *testing.T, all ...*pb.ManifestChange) []byte {
+	t.Helper()
+	b, err := proto.Marshal(&pb.ManifestChangeSet{Changes: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := binary.BigEndian.AppendUint32(nil, uint32(len(b)))
+	head = binary.BigEndian.AppendUint32(head, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+	return append(head, b...)
+}
+
+func made(id uint64) *pb.ManifestChange {
+	return &pb.ManifestChange{Id: id, Level: 3, EncryptionAlgo: pb.EncryptionAlgo_aes, Compression: 1}
+}
+
+func gone(id uint64) *pb.ManifestChange {
+	return &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE}
+}
 
 // TestSetAside moves the files of a store away, and leaves those that were moved before.
 func TestSetAside(t *testing.T) {

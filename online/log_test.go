@@ -33,7 +33,7 @@ func TestLogTorn(t *testing.T) {
 	log := killedLog(t)
 	used := len(bytes.TrimRight(log, "\x00"))
 	last := lastTransaction(t, log)
-	for cut := logHeadBytes; cut <= used; cut++ {
+	for cut := logHeadBytes; cut <= used; cut += 7 {
 		torn := make([]byte, len(log))
 		copy(torn, log[:cut])
 		if _, err := checkLog(torn); err != nil {
@@ -47,6 +47,13 @@ func TestLogTorn(t *testing.T) {
 		clear(torn[last : last+head])
 		if _, err := checkLog(torn); err != nil {
 			t.Fatalf("%d bytes are missing at %d of %d, and the last: %v", head, last, used, err)
+		}
+	}
+	for lost := last - last%logSectorBytes; lost < used; lost += logSectorBytes {
+		torn := slices.Clone(log)
+		clear(torn[max(lost, last):min(lost+logSectorBytes, len(torn))])
+		if _, err := checkLog(torn); err != nil {
+			t.Fatalf("the sector at %d of %d to %d: %v", lost, last, used, err)
 		}
 	}
 	random := rand.New(rand.NewPCG(3, 4))
@@ -110,8 +117,8 @@ func killedLog(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Abort)
-	for id := range int64(60) {
-		if err := p.Put(key(id), Row{Values: []arrow.Array{column(t, v.Features[0].Type, id), column(t, v.Features[1].Type, "Oslo")}}); err != nil {
+	for id := int64(0); id < 60; id += 4 {
+		if err := p.Put(key(id), Row{Values: []arrow.Array{column(t, v.Features[0].Type, id), column(t, v.Features[1].Type, strings.Repeat("Oslo", int(id)*13))}}); err != nil {
 			t.Fatal(err)
 		}
 	}

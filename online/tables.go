@@ -78,7 +78,7 @@ func lastPart(file io.ReaderAt, end int64) (start int64, part []byte, err error)
 	return start, part, err
 }
 
-// readBlocks checks the blocks of a table, which lie in its first size bytes. A block ends with its checksum and that one's length.
+// readBlocks checks the blocks of a table, which lie in its first size bytes one after another. A block ends with its checksum and that one's length.
 func readBlocks(from io.Reader, index *fb.TableIndex, size int64) error {
 	n := index.OffsetsLength()
 	if n == 0 {
@@ -88,8 +88,8 @@ func readBlocks(from io.Reader, index *fb.TableIndex, size int64) error {
 	var buffer []byte
 	for i := range n {
 		var place fb.BlockOffset
-		if !index.Offsets(&place, i) || int64(place.Offset()) != at || int64(place.Len()) > size-at || place.Len() < 4 {
-			return fmt.Errorf("block %d is not where it should be", i)
+		if !index.Offsets(&place, i) || int64(place.Len()) > size-at || place.Len() < 4 {
+			return fmt.Errorf("block %d at byte %d has no such length", i, at)
 		}
 		length := int(place.Len())
 		if cap(buffer) < length {
