@@ -74,6 +74,8 @@ func badgerOptions(path string, readOnly bool, logger *slog.Logger) badger.Optio
 		// Badger takes a block whose checksum fails for one without the key, so a lookup would answer NOT_FOUND. So
 		// all blocks are checked before it opens, and values carry a checksum of their own (docs/format/online.md).
 		WithChecksumVerificationMode(options.NoVerification).
+		// Reading a damaged record of a value log would keep the file locked for ever, so that Close waits for ever.
+		WithVerifyValueChecksum(true).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false)
 }
@@ -186,7 +188,7 @@ func (r *badgerReader) Get(dst, key []byte) (_ []byte, found bool, err error) {
 
 func (r *badgerReader) Iterate(prefix, start []byte, yield func(key, value []byte) (bool, error)) error {
 	o := badger.DefaultIteratorOptions
-	// Values that are fetched ahead are fetched by goroutines of Badger's, where a panic over damage would end the process.
+	// Values are fetched ahead by a goroutine each, which gains nothing for those that lie beside their keys.
 	o.Prefix, o.PrefetchValues = prefix, false
 	it := r.txn.NewIterator(o)
 	defer it.Close()
@@ -206,13 +208,8 @@ func (r *badgerReader) Iterate(prefix, start []byte, yield func(key, value []byt
 	return nil
 }
 
-// value appends the value of item to dst.
+// value appends the value of item to dst. One that Badger cannot read it takes for an empty one, which is no value of ours.
 func (r *badgerReader) value(dst []byte, item *badger.Item) (_ []byte, err error) {
-	defer func() {
-		if err != nil {
-			err = &unreadableError{key: item.KeyCopy(nil), err: err}
-		}
-	}()
 	defer recoverCorrupt(&err, r.path)
 	err = item.Value(func(value []byte) error {
 		dst = append(dst, value...)

@@ -3,7 +3,6 @@ package online
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -39,11 +38,11 @@ func (s *Store) Check(ctx context.Context, views []*feature.View, report func(Fi
 		s.mu.Lock()
 		c.staging = c.staging || len(s.publishing) > 0
 		s.mu.Unlock()
-		if err := c.all(r, valuePrefix(0), nil, c.record); err != nil {
+		if err := r.Iterate(valuePrefix(0), nil, c.record); err != nil {
 			return err
 		}
 		c.checkStates()
-		return c.all(r, nil, valuePrefix(1), c.value)
+		return r.Iterate(nil, valuePrefix(1), c.value)
 	})
 }
 
@@ -72,19 +71,6 @@ type checkedState struct {
 // find reports a finding about what, which is in the online store.
 func (c *checker) find(what, format string, args ...any) {
 	c.report(Finding{Where: "online store: " + what, What: fmt.Sprintf(format, args...)})
-}
-
-// all is r.Iterate, which it calls again after each value that cannot be read.
-func (c *checker) all(r Reader, prefix, start []byte, yield func(key, value []byte) (bool, error)) error {
-	for {
-		err := r.Iterate(prefix, start, yield)
-		var unreadable *unreadableError
-		if !errors.As(err, &unreadable) || !errors.Is(err, feature.ErrCorrupt) {
-			return err
-		}
-		c.find(c.place(unreadable.key), "%v", unreadable.err)
-		start = append(unreadable.key, 0)
-	}
 }
 
 // place says what a key is.

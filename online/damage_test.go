@@ -164,17 +164,18 @@ func newDamageStore(t *testing.T, killed bool) damageStore {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if s, err = Open(path, Options{Logger: quiet()}); err != nil { // which begins another value log
+		t.Fatal(err)
+	}
 	if killed {
-		if s, err = Open(path, Options{Logger: quiet()}); err != nil {
-			t.Fatal(err)
-		}
 		publishDamaged(t, s, 2)
 		d.last = 2
 		d.files = readImage(t, path) // as kill -9 would leave it
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-	} else {
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !killed {
 		d.files = readImage(t, path)
 	}
 	d.files.write(t, path, "", imageFile{})

@@ -1,9 +1,6 @@
 package online
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 // KV is an ordered key-value store of bytes. Keys order by bytes.Compare. Its errors are of the kinds of package feature. All
 // methods may be called from several goroutines at once; Close comes last, and once.
@@ -29,8 +26,7 @@ type Reader interface {
 	// Get appends the value of key to dst and returns the result; found is false, and dst unchanged, when there is none.
 	Get(dst, key []byte) (_ []byte, found bool, err error)
 	// Iterate calls yield, in order, with each key that starts with prefix and is at or after start (nil: from the first).
-	// The slices are only valid during the call. It stops when yield returns false. A value that cannot be read is an
-	// unreadableError; another call may go on behind its key.
+	// The slices are only valid during the call. It stops when yield returns false.
 	Iterate(prefix, start []byte, yield func(key, value []byte) (more bool, err error)) error
 }
 
@@ -40,12 +36,3 @@ type Op struct {
 	Value  []byte
 	Delete bool
 }
-
-// unreadableError is an error over one value of a [KV].
-type unreadableError struct {
-	key []byte
-	err error
-}
-
-func (e *unreadableError) Error() string { return fmt.Sprintf("value of key %x: %v", e.key, e.err) }
-func (e *unreadableError) Unwrap() error { return e.err }
