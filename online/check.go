@@ -30,14 +30,11 @@ func (s *Store) Check(ctx context.Context, views []*feature.View, report func(Fi
 	for _, v := range views {
 		c.views[v.Name] = v
 	}
-	// What a rebuild has written lies beside what counts, without a state, until it is committed.
+	// What a rebuild has written lies beside what counts, without a state, until it is committed. One that begins from here on has greater ids.
 	s.mu.Lock()
 	c.staging, c.lastView, c.lastSchema = len(s.publishing) > 0, s.lastView, s.lastSchema
 	s.mu.Unlock()
 	return s.kv.View(func(r Reader) error {
-		s.mu.Lock()
-		c.staging = c.staging || len(s.publishing) > 0
-		s.mu.Unlock()
 		if err := r.Iterate(valuePrefix(0), nil, c.record); err != nil {
 			return err
 		}

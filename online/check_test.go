@@ -182,6 +182,12 @@ func TestCheckOpenFiles(t *testing.T) {
 			if found := findings(t, s, damagedViews()); len(found) > 0 {
 				t.Errorf("undamaged: %q", found)
 			}
+			if err := os.Truncate(filepath.Join(d.path, "MANIFEST"), int64(len(manifestHead))); err != nil {
+				t.Fatal(err)
+			}
+			if found := strings.Join(findings(t, s, damagedViews()), "\n"); !strings.Contains(found, "it does not name the table 000001.sst") {
+				t.Errorf("the manifest is cut short, and found is %q", found)
+			}
 		})
 	}
 }

@@ -132,15 +132,13 @@ func (l *directoryLock) release() error {
 // nothing here uses; the keys of an encryption that there is none of; and logs that were being made or removed when the process died.
 func sweepDirectory(path string) error {
 	remove := []string{filepath.Join(path, "DISCARD"), filepath.Join(path, badger.KeyRegistryFileName)}
-	for _, pattern := range []string{"*.mem", "*.vlog"} {
-		logs, err := filepath.Glob(filepath.Join(path, pattern))
-		if err != nil {
-			return feature.Errorf(feature.ErrInvalid, "online store %s: %w", path, err)
-		}
-		for _, log := range logs {
-			if info, err := os.Stat(log); err == nil && info.Size() == 0 {
-				remove = append(remove, log)
-			}
+	logs, err := filesOf(path, ".mem", ".vlog")
+	if err != nil {
+		return err
+	}
+	for _, log := range logs {
+		if info, err := os.Stat(log); err == nil && info.Size() == 0 {
+			remove = append(remove, log)
 		}
 	}
 	for _, name := range remove {
@@ -149,6 +147,21 @@ func sweepDirectory(path string) error {
 		}
 	}
 	return nil
+}
+
+// filesOf returns the paths of the files in the directory path whose names end so.
+func filesOf(path string, endings ...string) ([]string, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, feature.Errorf(feature.ErrUnavailable, "online store: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		if slices.Contains(endings, filepath.Ext(e.Name())) {
+			files = append(files, filepath.Join(path, e.Name()))
+		}
+	}
+	return files, nil
 }
 
 // checkFiles reads the files of a store that is not open, before Badger does: Badger reads some of them in goroutines where a panic over
@@ -187,9 +200,9 @@ func checkFiles(path string) error {
 // checkUnnamed looks at tables that the manifest does not name. A crash leaves a table that had not got into it, whose rows are in a log or in the tables that
 // it was made of; last is the last version in those. One with rows that are nowhere else was named by a part of the manifest that is gone.
 func checkUnnamed(path string, m manifest, last uint64, logs []logVersions) error {
-	names, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	names, err := filesOf(path, ".sst")
 	if err != nil {
-		return feature.Errorf(feature.ErrInvalid, "online store %s: %w", path, err)
+		return err
 	}
 	for _, name := range names {
 		number, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(name), ".sst"), 10, 64)
@@ -208,9 +221,9 @@ func checkUnnamed(path string, m manifest, last uint64, logs []logVersions) erro
 
 // readLogs checks the logs in the directory path and returns what each holds.
 func readLogs(path string) ([]logVersions, error) {
-	names, err := filepath.Glob(filepath.Join(path, "*.mem"))
+	names, err := filesOf(path, ".mem")
 	if err != nil {
-		return nil, feature.Errorf(feature.ErrInvalid, "online store %s: %w", path, err)
+		return nil, err
 	}
 	var logs []logVersions
 	for _, name := range names {
@@ -265,9 +278,9 @@ func (b *badgerKV) tables() map[uint64]bool {
 
 // checkLogs reads the logs, each twice where there is a fault: a record that was being written is whole the next time.
 func (b *badgerKV) checkLogs(damaged func(name string, err error)) error {
-	names, err := filepath.Glob(filepath.Join(b.path, "*.mem"))
+	names, err := filesOf(b.path, ".mem")
 	if err != nil {
-		return feature.Errorf(feature.ErrInvalid, "online store %s: %w", b.path, err)
+		return err
 	}
 	for _, name := range names {
 		_, first := readLog(name)

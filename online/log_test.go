@@ -40,6 +40,23 @@ func TestLogTorn(t *testing.T) {
 			t.Fatalf("cut at %d of %d: %v", cut, used, err)
 		}
 	}
+	straddle := 0
+	for at := logHeadBytes; at < last; {
+		r, _ := readLogRecord(log[at:])
+		if sector := nextSector(at); at+12 > sector { // its first bytes are in two sectors, of which the later is lost
+			straddle++
+			torn := make([]byte, len(log))
+			copy(torn, log[:at+r.length])
+			clear(torn[sector : sector+logSectorBytes])
+			if _, err := checkLog(torn); err != nil {
+				t.Fatalf("half of the head at %d: %v", at, err)
+			}
+		}
+		at += r.length
+	}
+	if straddle == 0 {
+		t.Error("no record begins at the end of a sector")
+	}
 	r, _ := readLogRecord(log[last:])
 	for head := range 33 { // large copies write the first bytes, and then the last ones, after all others
 		torn := make([]byte, len(log))
