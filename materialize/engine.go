@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/definitions"
@@ -27,6 +26,8 @@ type Engine struct {
 	Workers int              // goroutines, and views at once; default: the number of processors
 	TempDir string           // for what does not fit in memory; default: the system's
 	Version string           // of asof, kept with what is written
+	// Runs is told of every run; nil: nobody is.
+	Runs Recorder
 	// Report is told of progress; nil: nobody is. Its methods are called from several goroutines.
 	Report Reporter
 }
@@ -51,6 +52,7 @@ type Progress interface {
 // Result tells what a run did.
 type Result struct {
 	View      string
+	RunID     string        // also of the snapshot that it made
 	Range     feature.Range // of event times; empty when there was nothing to do
 	Rebuilt   bool
 	Rows      int64 // stored
@@ -82,7 +84,7 @@ func (e *Engine) Run(ctx context.Context, views []*definitions.View, r Request) 
 	}
 	for i, view := range views {
 		group.Go(func() error {
-			result, err := e.run(ctx, view, r, memory/int64(parallel))
+			result, err := e.recorded(ctx, view, r, memory/int64(parallel))
 			if err != nil {
 				errs[i] = err
 				return nil
@@ -107,7 +109,7 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 		return Result{}, err
 	}
 	start := e.now()
-	result := Result{View: view.Name}
+	result := Result{View: view.Name, RunID: r.runID}
 	progress, err := e.progress(ctx, view.Name)
 	if err != nil {
 		return result, err
@@ -178,7 +180,7 @@ func (e *Engine) materialize(ctx context.Context, view *definitions.View, p plan
 		return err
 	}
 	commit := offline.Commit{Range: p.events, Rebuild: p.rebuild, Progress: offline.Progress{
-		Watermark: p.watermark, Start: p.start, Range: p.events, RunID: uuid.NewString(), Hash: view.Hash, Version: e.Version, Sources: sourceFiles(rows.Files),
+		Watermark: p.watermark, Start: p.start, Range: p.events, RunID: result.RunID, Hash: view.Hash, Version: e.Version, Sources: sourceFiles(rows.Files),
 	}}
 	bar := e.start(view.Name+": writing", rows.Rows-result.Filtered)
 	defer bar.Fail()

@@ -10,6 +10,8 @@ import (
 type Request struct {
 	From *feature.Time // first event time, inclusive; default: just after the watermark, or the beginning of time
 	To   *feature.Time // last event time, inclusive; default: now
+
+	runID string // [Engine.Run] gives each view its own
 }
 
 // plan is what one run does to a view's history.

@@ -166,7 +166,7 @@ func (s *serving) scheduler() *materialize.Scheduler {
 			return m.Views, nil
 		},
 		Watermark: quiet.Watermark,
-		Run: func(ctx context.Context, view *definitions.View) error {
+		Run: func(ctx context.Context, view *definitions.View, _ int) error {
 			results, err := quiet.Run(ctx, []*definitions.View{view}, materialize.Request{})
 			if err != nil {
 				return err
