@@ -153,21 +153,25 @@ func (e *Engine) progress(ctx context.Context, view string) (*offline.Progress, 
 	return &p, snapshot.Close()
 }
 
-// Watermark returns the time that a view is materialized to and, if it is online, published to; feature.MinTime where that was never,
-// or by another definition.
-func (e *Engine) Watermark(ctx context.Context, view *definitions.View) (feature.Time, error) {
+// Watermarks returns the times that a view is materialized to and, if it is online, published to; feature.MinTime where that was never,
+// or by another definition. A view that nobody publishes is as far online as offline.
+func (e *Engine) Watermarks(ctx context.Context, view *definitions.View) (offline, online feature.Time, err error) {
+	offline, online = feature.MinTime, feature.MinTime
 	done, err := e.progress(ctx, view.Name)
-	if err != nil || done == nil || done.Hash != view.Hash {
-		return feature.MinTime, err
+	if err != nil {
+		return offline, online, err
+	}
+	if done != nil && done.Hash == view.Hash {
+		offline = done.Watermark
 	}
 	if e.Online == nil || !view.Online {
-		return done.Watermark, nil
+		return offline, offline, nil
 	}
 	state, known, err := e.Online.State(view.Name)
-	if err != nil || !known || state.Unfinished || state.Hash != view.ServedHash() {
-		return feature.MinTime, err
+	if err == nil && known && !state.Unfinished && state.Hash == view.ServedHash() {
+		online = state.Watermark
 	}
-	return min(done.Watermark, state.Watermark), nil
+	return offline, online, err
 }
 
 // materialize replaces the plan's range of the view's history: read, filter, compute, sort, add up to tiles, commit.

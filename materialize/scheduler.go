@@ -21,8 +21,8 @@ import (
 type Scheduler struct {
 	// Views returns the views as they are applied now; it is asked at least every minute.
 	Views func() ([]*definitions.View, error)
-	// Watermark returns the time that a view is materialized and published to; feature.MinTime for never.
-	Watermark func(ctx context.Context, view *definitions.View) (feature.Time, error)
+	// Watermarks returns the times that a view is materialized and published to, as [Engine.Watermarks] does.
+	Watermarks func(ctx context.Context, view *definitions.View) (offline, online feature.Time, err error)
 	// Run brings a view up to now; attempt counts the runs of the view in a row, from 1, that failed in a way that may pass.
 	Run func(ctx context.Context, view *definitions.View, attempt int) error
 	// Lead takes the place of the leader and fails while another scheduler has it, as [Lead] does; nil: there is no other.
@@ -176,12 +176,12 @@ func (w *watch) start(ctx context.Context) time.Duration {
 
 // due returns when the view is to run next, from what it is materialized to, and the first tick after now.
 func (w *watch) due(ctx context.Context, view *definitions.View, now time.Time) (due, next time.Time, err error) {
-	watermark, err := w.Watermark(ctx, view)
+	offline, online, err := w.Watermarks(ctx, view)
 	if err != nil {
 		return due, next, err
 	}
 	last, following := pointintime.LastTick(view.Schedule, feature.TimeOf(now))
-	if last > watermark {
+	if last > min(offline, online) {
 		return last.Std().Add(w.jitter(view.Name, last, following)), following.Std(), nil
 	}
 	return following.Std(), following.Std(), nil

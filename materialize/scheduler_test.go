@@ -57,8 +57,8 @@ func simulated(t *testing.T, s *Scheduler, length time.Duration, views ...*sched
 			}
 			return all, nil
 		}
-		s.Watermark = func(_ context.Context, v *definitions.View) (feature.Time, error) {
-			return byName[v.Name].watermark, nil
+		s.Watermarks = func(_ context.Context, v *definitions.View) (offline, online feature.Time, err error) {
+			return feature.MaxTime, byName[v.Name].watermark, nil
 		}
 		s.Run = func(ctx context.Context, view *definitions.View, attempt int) error {
 			v := byName[view.Name]
@@ -271,11 +271,13 @@ func TestStandBy(t *testing.T) {
 		v := newScheduled(t, "v", "@daily")
 		scheduler := func(name string) *Scheduler {
 			return &Scheduler{
-				Lead:      p.lead,
-				Log:       slog.New(slog.NewTextHandler(&said, nil)).With("who", name),
-				Views:     func() ([]*definitions.View, error) { return []*definitions.View{v.View}, nil },
-				Watermark: func(context.Context, *definitions.View) (feature.Time, error) { return feature.MinTime, nil },
-				Follow:    func(context.Context) { followed = append(followed, time.Since(start)) },
+				Lead:  p.lead,
+				Log:   slog.New(slog.NewTextHandler(&said, nil)).With("who", name),
+				Views: func() ([]*definitions.View, error) { return []*definitions.View{v.View}, nil },
+				Watermarks: func(context.Context, *definitions.View) (offline, online feature.Time, err error) {
+					return feature.MinTime, feature.MaxTime, nil
+				},
+				Follow: func(context.Context) { followed = append(followed, time.Since(start)) },
 				Run: func(context.Context, *definitions.View, int) error {
 					ran[name] = time.Since(start)
 					return nil

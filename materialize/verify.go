@@ -25,6 +25,7 @@ type VerifyRequest struct {
 type Verification struct {
 	View      string
 	Watermark feature.Time // as of which the online values are
+	Snapshot  int64        // of the history that they come from
 	Keys      int64        // that were compared
 	Equal     int64
 	Different int64 // with some other value or event time online
@@ -65,7 +66,7 @@ func (e *Engine) Verify(ctx context.Context, view *feature.View, r VerifyRequest
 	case state.Hash != view.ServedHash() || state.Horizon != view.Horizon(state.Watermark):
 		return v, feature.Errorf(feature.ErrUnavailable, "view %s: its definition has changed since it was published: run asof materialize %s", view.Name, view.Name)
 	}
-	v.Watermark = state.Watermark
+	v.Watermark, v.Snapshot = state.Watermark, state.Snapshot
 	snapshot, err := e.Offline.SnapshotAt(ctx, view.Name, state.Snapshot)
 	if err != nil {
 		return v, err

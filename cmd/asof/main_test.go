@@ -83,7 +83,7 @@ func runVerb(t *testing.T, ctx context.Context, run func(a *app, cmd *cobra.Comm
 	t.Helper()
 	a, stdout, stderr := testApp()
 	verb := &cobra.Command{Use: "try", RunE: func(cmd *cobra.Command, _ []string) error { return run(a, cmd) }}
-	addListenFlag(verb)
+	addServeFlags(verb)
 	code := a.runRoot(ctx, newRootCommand(a, verb), append([]string{"try"}, args...))
 	return outcome{code, stdout.String(), stderr.String()}
 }

@@ -84,6 +84,7 @@ func (a *app) materialize(cmd *cobra.Command, names []string, request materializ
 	if err != nil {
 		return err
 	}
+	engine.Runs = p.runLog(nil).By(materialize.ByCommand, 1)
 	results, err := engine.Run(ctx, views, request)
 	for _, r := range results {
 		if printErr := a.printResult(r); printErr != nil {

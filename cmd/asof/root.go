@@ -69,6 +69,7 @@ func verbs(a *app) []*cobra.Command {
 		newServeCommand(a),
 		newGetCommand(a),
 		newStatusCommand(a),
+		newRunsCommand(a),
 		newVerifyCommand(a),
 		newSyncCommand(a),
 		newInitCommand(a),

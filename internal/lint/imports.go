@@ -15,9 +15,10 @@ func layers() map[string]int {
 		"source": 2, "offline": 2, "online": 2, "aggregate": 2, "internal/simulate": 2,
 		"definitions": 3, "pointintime": 3,
 		"materialize": 4, "server": 4,
-		"cmd/asof":          5,
-		"bench":             6, // benchmarks and tests of everything
-		"internal/endtoend": 6,
+		"internal/monitor":  5,
+		"cmd/asof":          6,
+		"bench":             7, // benchmarks and tests of everything
+		"internal/endtoend": 7,
 	}
 }
 
@@ -27,6 +28,7 @@ func reserved() map[string][]string {
 		"proto/asof/v1":      {"server", "cmd/asof", "internal/endtoend"},
 		"internal/parquetio": {"source", "offline"},
 		"internal/progress":  {"cmd/asof"},
+		"internal/monitor":   {"cmd/asof"},
 		"internal/simulate":  {"cmd/asof", "internal/endtoend"},
 		"internal/lint":      {},
 	}
@@ -62,6 +64,7 @@ func families() []family {
 		{"github.com/robfig/cron", []string{"definitions", "materialize"}},
 		{"github.com/DataDog/sketches-go", []string{"aggregate", "pointintime"}},
 		{"github.com/axiomhq/hyperloglog", []string{"aggregate"}},
+		{"github.com/prometheus/client_golang", []string{"internal/monitor"}},
 		{"github.com/google/uuid", []string{"offline", "materialize"}},
 		{"github.com/spf13/cobra", []string{"cmd/asof"}},
 		{"github.com/spf13/viper", []string{"cmd/asof"}},
