@@ -1,7 +1,6 @@
 package materialize
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -28,7 +27,7 @@ type Recorder interface {
 // recorded is run, with the run told to the engine's recorder.
 func (e *Engine) recorded(ctx context.Context, view *definitions.View, r Request, memory int64) (Result, error) {
 	r.runID = uuid.NewString()
-	if e.Runs == nil || ctx.Err() != nil { // what is over before it begins is no run
+	if e.Runs == nil || outcomeOf(ctx, ctx.Err(), "") == RunInterrupted { // what is over before it begins is no run
 		return e.run(ctx, view, r, memory)
 	}
 	end := e.Runs.Begin(view.Name, r.runID)
@@ -96,7 +95,8 @@ func (l *RunLog) Runs() (runs []RunRecord, damaged int, err error) {
 	if err != nil {
 		return nil, 0, feature.Errorf(feature.ErrUnavailable, "reading the history of runs in %s: %w", l.dir, err)
 	}
-	slices.SortStableFunc(runs, func(a, b RunRecord) int { return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.View, b.View)) })
+	slices.Reverse(runs) // of those that began together, the one that ended last comes first
+	slices.SortStableFunc(runs, func(a, b RunRecord) int { return b.Started.Compare(a.Started) })
 	return runs, damaged, nil
 }
 

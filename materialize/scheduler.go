@@ -153,6 +153,8 @@ func (w *watch) start(ctx context.Context) time.Duration {
 		}
 		due, next, err := w.due(ctx, view, now)
 		switch {
+		case ctx.Err() != nil:
+			return wait
 		case err != nil:
 			w.Log.Error("scheduling: the watermark cannot be read", "view", view.Name, "error", err)
 		case due.After(now):

@@ -70,7 +70,7 @@ func (a *app) runs(cmd *cobra.Command, names []string, failed bool) ([]materiali
 		return nil, err
 	}
 	if damaged > 0 {
-		fmt.Fprintf(a.progress, "note: %s of the history of runs are torn or damaged, and left out\n", counted(damaged, "line"))
+		fmt.Fprintf(a.progress, "note: the history of runs has %s torn or damaged, which are left out\n", counted(damaged, "line"))
 	}
 	for _, name := range names { // one that is defined no more may still have runs
 		if !slices.ContainsFunc(all, func(r materialize.RunRecord) bool { return r.View == name }) {
