@@ -301,6 +301,21 @@ func TestRuns(t *testing.T) {
 			t.Errorf("asof runs %s shows %d runs, want %d; %v", args, len(all), want, err)
 		}
 	}
+	var done []struct{ Run string }
+	if err := json.Unmarshal([]byte(ok(t, "runs", "--json")), &done); err != nil {
+		t.Fatal(err)
+	}
+	metadata := ""
+	for _, path := range tree(t, "warehouse/features/profile/metadata") {
+		if strings.HasSuffix(path, ".json") {
+			metadata += string(readFile(t, path))
+		}
+	}
+	for i, r := range done { // the first two failed
+		if kept := strings.Contains(metadata, r.Run); kept != (i >= 2) {
+			t.Errorf("a snapshot has the id of run %d, %s: %t", i, r.Run, kept)
+		}
+	}
 	fails(t, 3, []string{`no view "profil"`, "did you mean profile?"}, "runs", "profil")
 	fails(t, 2, []string{"--limit 0"}, "runs", "--limit", "0")
 	path := filepath.Join("warehouse", "runs", "log")
