@@ -332,6 +332,9 @@ func TestLead(t *testing.T) {
 	if want := fmt.Sprintf("process %d schedules the runs in warehouse %s", os.Getpid(), warehouse); feature.KindOf(err) != feature.ErrUnavailable || err.Error() != want {
 		t.Errorf("a second leader gets %v, want %s", err, want)
 	}
+	if text, err := os.ReadFile(filepath.Join(warehouse, leaderFile)); err != nil || string(text) != fmt.Sprintf("pid %d\n", os.Getpid()) {
+		t.Errorf("the lock holds %q, %v", text, err)
+	}
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
