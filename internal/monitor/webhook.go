@@ -131,10 +131,8 @@ func (w *webhook) deliver(ctx context.Context, e Event) {
 			err = nil
 		}
 	}
-	if ctx.Err() == nil {
-		w.posts.WithLabelValues("failed").Inc()
-		w.log.Error("the webhook was not told", "webhook", w.host, "event", e.Kind, "view", e.View, "error", err)
-	}
+	w.posts.WithLabelValues("failed").Inc()
+	w.log.Error("the webhook was not told", "webhook", w.host, "event", e.Kind, "view", e.View, "error", err)
 }
 
 // post posts once; again tells whether another time may succeed.
