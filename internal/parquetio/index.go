@@ -79,14 +79,14 @@ func (f *File) pageLocations(group int, c *column) []format.PageLocation {
 }
 
 func (f *File) readIndex(off int64, length int32, v any) bool {
-	if off < magicBytes || length <= 0 || length > indexBytesMax || off > f.size-int64(length) {
+	if off < magicBytes || length <= 0 || length > indexBytesMax {
 		return false
 	}
-	b := make([]byte, length)
-	if f.readAt(b, off) != nil {
-		return false
+	var buf []byte
+	b, err := f.read(&buf, off, int64(length))
+	if err == nil {
+		_, err = decodeThrift(b[:length], v)
 	}
-	_, err := decodeThrift(b, v)
 	return err == nil
 }
 
