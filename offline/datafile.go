@@ -3,6 +3,8 @@ package offline
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"slices"
 	"sort"
 	"unicode/utf8"
@@ -116,18 +118,23 @@ type dataFile struct {
 
 // liveFiles returns the data files of a snapshot in the order of the commits that made them, then by name, and its delete
 // files.
-func (s *Store) liveFiles(ctx context.Context, view string, snapshot *table.Snapshot, eventID int, sorted func(*int) bool) (files []dataFile, deletes []iceberg.DataFile, err error) {
-	corrupt := func(what string, err error) error {
-		return feature.Errorf(feature.ErrCorrupt, "view %s, snapshot %d: reading %s: %w", view, snapshot.SnapshotID, what, err)
+func (s *Store) liveFiles(ctx context.Context, view string, meta table.Metadata, snapshot *table.Snapshot, eventID int, sorted func(*int) bool) (files []dataFile, deletes []iceberg.DataFile, err error) {
+	failed := func(what string, err error) error {
+		kind := feature.ErrCorrupt
+		if path := (*fs.PathError)(nil); errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) {
+			kind = feature.ErrUnavailable
+		}
+		return s.failed(view, feature.Errorf(kind, "snapshot %d: reading %s: %w", snapshot.SnapshotID, what, err))
 	}
-	manifests, err := snapshot.Manifests(filesystem{store: s})
+	from := filesystem{store: s, sums: checksumsOf(meta)}
+	manifests, err := snapshot.Manifests(from)
 	if err != nil {
-		return nil, nil, corrupt(snapshot.ManifestList, err)
+		return nil, nil, failed(snapshot.ManifestList, err)
 	}
 	for _, m := range manifests {
-		for entry, err := range m.Entries(filesystem{store: s}, true) {
+		for entry, err := range m.Entries(from, true) {
 			if err != nil {
-				return nil, nil, corrupt(m.FilePath(), err)
+				return nil, nil, failed(m.FilePath(), err)
 			}
 			if err := ctx.Err(); err != nil {
 				return nil, nil, err

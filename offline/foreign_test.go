@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/catalog/hadoop"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/asof-store/asof/feature"
@@ -19,7 +20,11 @@ import (
 // foreignTable loads the table as another engine would: through iceberg-go's own Hadoop catalog.
 func foreignTable(t *testing.T, s *Store) *table.Table {
 	t.Helper()
-	tbl, err := s.catalog.LoadTable(context.Background(), table.Identifier{namespace, "purchases"})
+	c, err := hadoop.NewCatalog("foreign", "file://"+s.root, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tbl, err := c.LoadTable(context.Background(), table.Identifier{namespace, "purchases"})
 	if err != nil {
 		t.Fatal(err)
 	}

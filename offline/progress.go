@@ -66,6 +66,7 @@ const (
 	propVersion   = "asof.version"
 	propRows      = "asof.rows"
 	propSources   = "asof.sources"
+	propChecksums = "asof.checksums"
 
 	formatVersion = "1"
 	// packedPrefix marks a value as base64 of a deflate stream. Values that are shorter than packedMin stay readable.

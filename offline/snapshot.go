@@ -55,7 +55,7 @@ func (s *Store) open(ctx context.Context, view string, v *version, snapshot *tab
 		return nil, feature.Errorf(feature.ErrInvalid, "view %s: another engine has changed the column %s of its table: rebuild the view", view, feature.EventTimeColumn)
 	}
 	out.order = orderColumns(keys, columns)
-	files, deletes, err := s.liveFiles(ctx, view, snapshot, event.id, sortedIn(v.meta, columns, out.order))
+	files, deletes, err := s.liveFiles(ctx, view, v.meta, snapshot, event.id, sortedIn(v.meta, columns, out.order))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *Store) open(ctx context.Context, view string, v *version, snapshot *tab
 		return nil, err
 	}
 	out.files = files
-	out.handles = newHandles(view, s.opts.OpenFilesMax)
+	out.handles = newHandles(s, view)
 	return out, nil
 }
 
