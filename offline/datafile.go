@@ -144,9 +144,7 @@ func (s *Store) liveFiles(ctx context.Context, view string, meta table.Metadata,
 				deletes = append(deletes, df)
 				continue
 			}
-			files = append(files, dataFile{sequence: entry.SequenceNum(), iceberg: df, FileInfo: FileInfo{
-				Path: s.localPath(df.FilePath()), Rows: df.Count(), Bytes: df.FileSizeBytes(), Events: eventsOf(df, eventID), Sorted: sorted(df.SortOrderID()),
-			}})
+			files = append(files, s.liveFile(entry, eventID, sorted))
 		}
 	}
 	sort.Slice(files, func(i, j int) bool {
@@ -156,6 +154,14 @@ func (s *Store) liveFiles(ctx context.Context, view string, meta table.Metadata,
 		return files[i].Path < files[j].Path
 	})
 	return files, deletes, nil
+}
+
+// liveFile describes the data file of an entry of a manifest.
+func (s *Store) liveFile(entry iceberg.ManifestEntry, eventID int, sorted func(*int) bool) dataFile {
+	df := entry.DataFile()
+	return dataFile{sequence: entry.SequenceNum(), iceberg: df, FileInfo: FileInfo{
+		Path: s.localPath(df.FilePath()), Rows: df.Count(), Bytes: df.FileSizeBytes(), Events: eventsOf(df, eventID), Sorted: sorted(df.SortOrderID()),
+	}}
 }
 
 func eventsOf(df iceberg.DataFile, eventID int) feature.Range {

@@ -123,6 +123,7 @@ func TestForeignFiles(t *testing.T) {
 			}
 			rows = append(numbered(0, 40, 1), append(numbered(50, 120, 2), numbered(151, 200, 7)...)...)
 			sameRows(t, purchases(), readAll(t, after, purchases()), rows)
+			sound(t, s, purchases())
 		})
 	}
 }

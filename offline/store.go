@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -175,14 +174,9 @@ func (s *Store) load(ctx context.Context, view string) (*version, error) {
 // failed gives an error that a file of a view's table has caused the view's name, and says what to do if the file is damaged.
 func (s *Store) failed(view string, err error) error {
 	if errors.Is(err, feature.ErrCorrupt) {
-		return feature.Errorf(feature.ErrCorrupt, "view %s: %w: %s", view, err, s.remedy(view))
+		return feature.Errorf(feature.ErrCorrupt, "view %s: %w: %s", view, err, s.Remedy(view))
 	}
 	return feature.Errorf(feature.KindOf(err), "view %s: %w", view, err)
-}
-
-// remedy says what to do about a damaged file of a view's table.
-func (s *Store) remedy(view string) string {
-	return fmt.Sprintf("restore it from a backup, or remove %s and run asof materialize %s, which computes all of the history again", s.tableDir(view), view)
 }
 
 // Snapshot returns the current snapshot of a view's history; ErrNotFound when it was never materialized. The caller closes it.
