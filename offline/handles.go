@@ -10,9 +10,10 @@ import (
 
 // handles keeps a snapshot's data files open between reads, no more than max that nobody is reading.
 type handles struct {
-	store *Store
-	view  string
-	max   int
+	store  *Store
+	view   string
+	max    int
+	memory parquetio.Memory // of the columns that are read
 
 	mu     sync.Mutex
 	open   map[string]*handle
@@ -66,6 +67,7 @@ func (h *handles) openFile(f *dataFile) (*handle, error) {
 	if err != nil {
 		return nil, h.store.failed(h.view, err)
 	}
+	file.UseMemory(&h.memory)
 	o := &handle{file: file, paths: map[int]string{}, byName: true}
 	for _, c := range file.Columns() {
 		if c.FieldID > 0 {

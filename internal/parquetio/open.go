@@ -39,6 +39,7 @@ type File struct {
 	byPath   map[string]*column
 	inflater inflater
 	sums     *checksums // nil where there are none
+	memory   *Memory    // of the numbers read; nil: the collector's
 
 	sameOnce sync.Once
 	same     []map[string]string // by row group, see sameColumns
@@ -92,6 +93,9 @@ func NewFile(name string, r io.ReaderAt, size int64) (file *File, err error) {
 	}
 	return f, nil
 }
+
+// UseMemory has reads take the memory of numbers from m. It comes before the first of them.
+func (f *File) UseMemory(m *Memory) { f.memory = m }
 
 // Close closes the file.
 func (f *File) Close() error { return f.close() }
