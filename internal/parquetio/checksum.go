@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/asof-store/asof/feature"
@@ -186,7 +187,7 @@ func (f *File) damage(at int64) string {
 	to := min(at+blockBytes, f.sums.covered)
 	var parts []string
 	note := func(name string, from, length int64) {
-		if from < to && at < from+length {
+		if from < to && at < from+length && !slices.Contains(parts, name) {
 			parts = append(parts, name)
 		}
 	}
