@@ -84,6 +84,7 @@ func (w *lawWorld) step(t *rapid.T) {
 	}
 	w.checkExport(t)
 	w.checkOnline(t)
+	w.checkHistory()
 }
 
 // addFile writes a file of random rows, or another in its place.

@@ -71,6 +71,7 @@ func (w *windowWorld) step(t *rapid.T) {
 	}
 	w.checkExport(t)
 	w.checkOnline(t)
+	w.checkHistory()
 }
 
 func (w *windowWorld) addFile(t *rapid.T, name string) {
