@@ -70,6 +70,7 @@ func verbs(a *app) []*cobra.Command {
 		newGetCommand(a),
 		newStatusCommand(a),
 		newVerifyCommand(a),
+		newCheckCommand(a),
 		newSyncCommand(a),
 		newInitCommand(a),
 		newSchemaCommand(a),

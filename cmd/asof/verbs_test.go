@@ -262,3 +262,48 @@ func TestVerifyAndSync(t *testing.T) {
 	ok(t, "apply")
 	fails(t, 6, []string{"definition has changed", "asof materialize"}, "verify", "last_payment")
 }
+
+func TestCheck(t *testing.T) {
+	inProject(t, "apply", "materialize --to 2024-03-01")
+	got := ok(t, "check")
+	for _, want := range []string{"view          snapshots  files", "last_payment  1          1      ", "  0       0\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "remark:") {
+		t.Errorf("of a sound warehouse it says\n%s", got)
+	}
+	paths, err := filepath.Glob("warehouse/features/profile/data/*.parquet")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	content, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[100] ^= 4
+	writeFile(t, paths[0], string(content))
+	writeFile(t, "warehouse/features/last_payment/data/stray.parquet", "left by somebody")
+	bad := fails(t, 5, []string{"view profile: its history has 1 fault: restore the file from a backup, or remove ", "run asof materialize profile"}, "check")
+	for _, want := range []string{"profile, data/" + filepath.Base(paths[0]) + ": bytes [0, ", "do not match their checksum (row group 0, column customer_id",
+		"remark: last_payment, data/stray.parquet: no snapshot refers to it", "profile       1          1      "} {
+		if !strings.Contains(bad.stdout, want) {
+			t.Errorf("%q is missing in\n%s", want, bad.stdout)
+		}
+	}
+	ok(t, "check", "last_payment")
+	bad = fails(t, 5, nil, "check", "profile", "--json")
+	var all struct {
+		Views []struct {
+			View   string
+			Faults int
+		}
+		Findings []struct{ Store, View, Where, What string }
+	}
+	if err := json.Unmarshal([]byte(bad.stdout), &all); err != nil || len(all.Views) != 1 || all.Views[0].Faults != 1 || len(all.Findings) != 1 ||
+		all.Findings[0].Store != "offline" || all.Findings[0].Where != "data/"+filepath.Base(paths[0]) {
+		t.Errorf("%v: %s", err, bad.stdout)
+	}
+	fails(t, 3, []string{"nothing"}, "check", "nothing")
+}
