@@ -52,7 +52,7 @@ func (s *Store) Check(ctx context.Context, view *feature.View, o CheckOptions, r
 		return Checked{}, err
 	}
 	c := &checker{ctx: ctx, store: s, view: view, o: o, report: report, dir: s.tableDir(view.Name),
-		known: map[string]bool{}, manifests: map[string]liveCounts{}, rows: map[int64]int64{}}
+		made: map[int64]Commit{}, known: map[string]bool{}, manifests: map[string]liveCounts{}, rows: map[int64]int64{}}
 	err := c.check()
 	return c.done, err
 }
@@ -73,7 +73,10 @@ type checker struct {
 	dir    string // the table's
 
 	table     *version
+	from      filesystem            // to read manifests
+	made      map[int64]Commit      // by snapshot, those of asof
 	foreign   bool                  // another engine has changed rows
+	expired   bool                  // another engine has removed snapshots meanwhile
 	known     map[string]bool       // files that the table refers to
 	manifests map[string]liveCounts // those that have been read
 	rows      map[int64]int64       // by snapshot: rows that it wrote into its range
@@ -112,6 +115,7 @@ func (c *checker) check() error {
 		}
 		return err
 	}
+	c.from = filesystem{store: c.store, sums: checksumsOf(c.table.meta)}
 	if hintErr == nil {
 		c.hint(string(hint))
 	}
@@ -201,6 +205,9 @@ func (c *checker) leftOver(there []string, listed map[string]bool) {
 		if c.known[path] || filepath.Base(path) == "version-hint.text" {
 			continue
 		}
+		if _, err := os.Lstat(path); err != nil {
+			continue // it has been removed meanwhile
+		}
 		what := "no snapshot refers to it: it may be removed while nobody writes to the table"
 		if listed[path] {
 			what = "it is of a run that goes on, or that has died: then the next run removes it"
@@ -231,9 +238,11 @@ func (c *checker) commits() {
 		}
 		now, _, err := provenance(c.view.Name, meta, &snapshot)
 		if err != nil {
-			c.fault(where, "%v", err)
+			c.fault(where, "%s", c.text(err))
 			continue
 		}
+		now.Progress.Sources = nil // of all commits they would be much
+		c.made[snapshot.SnapshotID] = now
 		c.record(where, &now)
 		if before == nil || now.Rebuild {
 			continue
@@ -270,16 +279,12 @@ func (c *checker) follows(where string, before, now *Progress) {
 
 // totals holds how many rows runs say to have written against those in their files.
 func (c *checker) totals() {
-	if c.done.Faults > 0 {
+	if c.done.Faults > 0 || c.expired {
 		return // files that cannot be read have not been counted
 	}
-	for _, snapshot := range c.table.meta.Snapshots() {
-		if !ours(&snapshot) {
-			continue
-		}
-		if commit, err := parseCommit(snapshot.SnapshotID, snapshot.Summary.Properties); err == nil && commit.Progress.Rows != c.rows[snapshot.SnapshotID] {
-			c.fault(fmt.Sprintf("snapshot %d", snapshot.SnapshotID), "its files have %d rows in the range that it replaced, its run says to have written %d",
-				c.rows[snapshot.SnapshotID], commit.Progress.Rows)
+	for id, commit := range c.made {
+		if commit.Progress.Rows != c.rows[id] {
+			c.fault(fmt.Sprintf("snapshot %d", id), "its files have %d rows in the range that it replaced, its run says to have written %d", c.rows[id], commit.Progress.Rows)
 		}
 	}
 }
@@ -303,12 +308,9 @@ func (c *checker) ranges() error {
 		}
 		files := slices.SortedFunc(slices.Values(open.files), func(a, b dataFile) int { return cmp.Compare(b.sequence, a.sequence) })
 		for at := snapshot; at != nil; at = parent(meta, at) {
-			commit, changes, err := commitOf(at)
-			if err != nil || !changes || !ours(at) {
-				continue
-			}
+			commit, is := c.made[at.SnapshotID]
 			for _, f := range files {
-				if f.sequence < at.SequenceNumber && (commit.Rebuild || f.Events.Overlaps(commit.Range)) {
+				if is && f.sequence < at.SequenceNumber && (commit.Rebuild || f.Events.Overlaps(commit.Range)) {
 					c.fault(c.name(f.Path), "it has event times in %s and is part of snapshot %d, though snapshot %d has replaced %s after it was written",
 						f.Events, snapshot.SnapshotID, at.SnapshotID, commit.Range)
 				}

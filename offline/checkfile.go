@@ -18,16 +18,15 @@ import (
 // fileChecker checks one data file.
 type fileChecker struct {
 	*checker
-	snapshot *table.Snapshot
-	open     *Snapshot // the same
-	f        *dataFile
-	h        *handle
-	rng      feature.Range // what the commit replaced that added the file
-	ranged   bool          // whether that is known
-	inside   int64         // rows in rng
-	order    order
-	stats    []parquetio.ColumnStats // of the open snapshot's columns
-	ends     []ends
+	open   *Snapshot // that the file is part of
+	f      *dataFile
+	h      *handle
+	rng    feature.Range // what the commit replaced that added the file
+	ranged bool          // whether that is known
+	inside int64         // rows in rng
+	order  order
+	stats  []parquetio.ColumnStats // of the open snapshot's columns
+	ends   []ends
 }
 
 // file checks a data file of a snapshot, which the snapshot with the id `added` has added.
@@ -53,12 +52,10 @@ func (c *checker) file(snapshot *table.Snapshot, open *Snapshot, f *dataFile, ad
 	case damaged:
 		return nil // there is no more to learn of a file that has to be replaced
 	}
-	fc := &fileChecker{checker: c, snapshot: snapshot, open: open, f: f, h: h, order: order{keys: len(open.keys)},
+	fc := &fileChecker{checker: c, open: open, f: f, h: h, order: order{keys: len(open.keys)},
 		stats: make([]parquetio.ColumnStats, len(open.columns)), ends: make([]ends, len(open.columns))}
-	if by := c.table.meta.SnapshotByID(added); by != nil && ours(by) {
-		if commit, err := parseCommit(added, by.Summary.Properties); err == nil {
-			fc.rng, fc.ranged = commit.Range, true
-		}
+	if commit, is := c.made[added]; is {
+		fc.rng, fc.ranged = commit.Range, true
 	}
 	whole, err := fc.groups()
 	if err != nil || !whole {

@@ -41,14 +41,13 @@ func (c *checker) snapshot(snapshot *table.Snapshot) (err error) {
 	where := fmt.Sprintf("snapshot %d", snapshot.SnapshotID)
 	list := c.store.localPath(snapshot.ManifestList)
 	c.known[list] = true
-	from := filesystem{store: c.store, sums: checksumsOf(c.table.meta)}
 	open, err := c.store.describe(c.view.Name, c.table, snapshot)
 	if err != nil {
-		c.fault(where, "%v", err)
+		c.fault(where, "%s", c.text(err))
 		return nil
 	}
 	defer func() { err = errors.Join(err, open.Close()) }()
-	manifests, err := snapshot.Manifests(from)
+	manifests, err := snapshot.Manifests(c.from)
 	if err != nil {
 		c.faultUnlessGone(snapshot, c.name(list), "%v", err)
 		return nil
@@ -57,7 +56,7 @@ func (c *checker) snapshot(snapshot *table.Snapshot) (err error) {
 	for _, m := range manifests {
 		n, read := c.manifests[m.FilePath()]
 		if !read {
-			if n, err = c.manifest(from, snapshot, open, m); err != nil {
+			if n, err = c.manifest(snapshot, open, m); err != nil {
 				return err
 			}
 			c.manifests[m.FilePath()] = n
@@ -81,7 +80,7 @@ func (c *checker) summary(where string, snapshot *table.Snapshot, sum liveCounts
 }
 
 // manifest checks a manifest and the data files that it names.
-func (c *checker) manifest(from filesystem, snapshot *table.Snapshot, open *Snapshot, m iceberg.ManifestFile) (n liveCounts, err error) {
+func (c *checker) manifest(snapshot *table.Snapshot, open *Snapshot, m iceberg.ManifestFile) (n liveCounts, err error) {
 	path := c.store.localPath(m.FilePath())
 	c.known[path] = true
 	if info, err := os.Stat(path); err == nil && info.Size() != m.Length() {
@@ -90,7 +89,7 @@ func (c *checker) manifest(from filesystem, snapshot *table.Snapshot, open *Snap
 	event, _ := find(open.columns, feature.EventTimeColumn)
 	sorted := sortedIn(c.table.meta, open.columns, open.order)
 	is := [3]struct{ files, rows int64 }{}
-	for entry, err := range m.Entries(from, false) {
+	for entry, err := range m.Entries(c.from, false) {
 		if err != nil {
 			c.faultUnlessGone(snapshot, c.name(path), "%v", err)
 			return liveCounts{fails: true}, nil
@@ -125,6 +124,7 @@ func (c *checker) manifest(from filesystem, snapshot *table.Snapshot, open *Snap
 // faultUnlessGone reports a fault in a file of a snapshot, unless another engine has expired the snapshot meanwhile.
 func (c *checker) faultUnlessGone(snapshot *table.Snapshot, where, format string, args ...any) {
 	if now, err := c.store.load(c.ctx, c.view.Name); err == nil && now.meta.SnapshotByID(snapshot.SnapshotID) == nil {
+		c.expired = true
 		return
 	}
 	c.fault(where, format, args...)

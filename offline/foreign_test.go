@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog/hadoop"
 	"github.com/apache/iceberg-go/table"
@@ -284,4 +285,31 @@ func readSome(s *Store) error {
 		}
 	}
 	return nil
+}
+
+// TestCheckWhileSnapshotsExpire lets another engine expire all snapshots but the last, with their files, while a check is under way, and
+// checks again afterwards.
+func TestCheckWhileSnapshotsExpire(t *testing.T) {
+	ctx, dir := context.Background(), tempDir(t)
+	prepareRuns(t, dir, 2)
+	s := openStore(t, dir, smallFiles)
+	expired := false
+	o := CheckOptions{Rows: func(arrow.RecordBatch) error {
+		if !expired {
+			expired = true
+			commitForeign(t, s, func(tx *table.Transaction) error {
+				return tx.ExpireSnapshots(table.WithRetainLast(1), table.WithOlderThan(0))
+			})
+			if v, err := s.load(ctx, "purchases"); err != nil || len(v.meta.Snapshots()) != 1 {
+				t.Fatalf("%v: there are still %d snapshots", err, len(v.meta.Snapshots()))
+			}
+		}
+		return nil
+	}}
+	report := func(f Finding) { t.Errorf("expired: %v: %s: %s", expired, f.Where, f.What) }
+	for range 2 {
+		if done, err := s.Check(ctx, purchases(), o, report); err != nil || !expired || done.Rows == 0 {
+			t.Errorf("%+v, %v", done, err)
+		}
+	}
 }
