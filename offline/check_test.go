@@ -3,8 +3,11 @@ package offline
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -199,7 +202,8 @@ func writeOver(t *testing.T, s *Store, name, content string) {
 }
 
 // falseFile appends, with another engine's means, a file whose rows or statistics are not what they are said to be.
-func falseFile(t *testing.T, s *Store, rows []row, change func(*parquetio.Stats)) {
+// keyValues go into its footer, and spoil, which may be nil, changes its bytes.
+func falseFile(t *testing.T, s *Store, rows []row, change func(*parquetio.Stats), keyValues map[string]string, spoil func([]byte)) {
 	t.Helper()
 	columns, err := columnsOf("purchases", foreignTable(t, s).Schema())
 	if err != nil {
@@ -207,7 +211,9 @@ func falseFile(t *testing.T, s *Store, rows []row, change func(*parquetio.Stats)
 	}
 	path := filepath.Join(s.tableDir("purchases"), "data", "false.parquet")
 	var out bytes.Buffer
-	w := parquetio.NewWriter(&out, parquetColumns(columns, viewOrder(purchases())), parquetio.WriterOptions{RowGroupRows: 8, KeyValues: map[string]string{sortedBy: sortedByASOF}})
+	keyValues = maps.Clone(keyValues)
+	keyValues[sortedBy] = sortedByASOF
+	w := parquetio.NewWriter(&out, parquetColumns(columns, viewOrder(purchases())), parquetio.WriterOptions{RowGroupRows: 8, KeyValues: keyValues})
 	if err := w.Write(batchOf(purchases(), rows)); err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +222,9 @@ func falseFile(t *testing.T, s *Store, rows []row, change func(*parquetio.Stats)
 		t.Fatal(err)
 	}
 	change(&stats)
+	if spoil != nil {
+		spoil(out.Bytes())
+	}
 	if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -256,10 +265,65 @@ func TestCheckFindsInFiles(t *testing.T) {
 			dir := tempDir(t)
 			prepareRuns(t, dir, 1)
 			s := openStore(t, dir, smallFiles)
-			falseFile(t, s, c.rows, c.change)
+			falseFile(t, s, c.rows, c.change, map[string]string{}, nil)
 			faults, _ := checkTable(t, s, purchases())
 			if c.want == "" && len(faults) > 0 || c.want != "" && !slices.ContainsFunc(faults, func(f Finding) bool { return strings.Contains(f.Where+": "+f.What, c.want) }) {
 				t.Errorf("no fault with %q in %+v", c.want, faults)
+			}
+		})
+	}
+}
+
+// lie changes the last two of old, which are bounds, to new in what lies before the checksums of a file or, for a footer, behind them, and makes the checksums right.
+func lie(t *testing.T, b []byte, inFooter bool, old, new string) {
+	t.Helper()
+	footer := len(b) - 8 - int(binary.LittleEndian.Uint32(b[len(b)-8:]))
+	covered := int(binary.LittleEndian.Uint64(b[footer-20:]))
+	part := b[:covered]
+	if inFooter {
+		part = b[footer:]
+	}
+	for range 2 {
+		at := bytes.LastIndex(part, []byte(old))
+		if at < 0 || covered > 16384 {
+			t.Fatalf("%q is at %d, checksums at %d", old, at, covered)
+		}
+		copy(part[at:], new)
+	}
+	sum := func(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+	binary.LittleEndian.PutUint32(b[covered:], sum(b[:covered]))
+	binary.LittleEndian.PutUint32(b[footer-24:], sum(b[footer:]))
+	binary.LittleEndian.PutUint32(b[footer-12:], sum(b[covered:footer-12]))
+}
+
+// TestCheckFindsLies has footers and indexes say what is not so.
+func TestCheckFindsLies(t *testing.T) {
+	rows := sorted(purchases(), numbered(200, 208, 3))
+	for _, r := range rows {
+		r[4] = "zebra"
+	}
+	for name, c := range map[string]struct {
+		same  string // what the footer says of columns
+		spoil func([]byte)
+		want  string
+	}{
+		"nothing":          {"", nil, ""},
+		"bound in footer":  {"", func(b []byte) { lie(t, b, true, "zebra", "zebqa") }, "row group 0, column shop: its values are [zebra, zebra] and the footer says "},
+		"bound in index":   {"", func(b []byte) { lie(t, b, false, "zebra", "zebqa") }, "row group 0, column shop, page 0: its values are [zebra, zebra] and the index says "},
+		"the same columns": {`[{"created_time":"event_time"}]`, nil, "row group 0, column created_time: the footer says that it is the same as the column event_time, and it is not"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := tempDir(t)
+			prepareRuns(t, dir, 1)
+			s := openStore(t, dir, smallFiles)
+			keyValues := map[string]string{}
+			if c.same != "" {
+				keyValues["asof.same_columns"] = c.same
+			}
+			falseFile(t, s, rows, func(*parquetio.Stats) {}, keyValues, c.spoil)
+			faults, _ := checkTable(t, s, purchases())
+			if c.want == "" && len(faults) > 0 || c.want != "" && (len(faults) != 1 || !strings.Contains(faults[0].Where+": "+faults[0].What, c.want)) {
+				t.Errorf("want one fault with %q, there are %+v", c.want, faults)
 			}
 		})
 	}
