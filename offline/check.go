@@ -241,7 +241,7 @@ func (c *checker) commits() {
 			c.fault(where, "%s", c.text(err))
 			continue
 		}
-		now.Progress.Sources = nil // of all commits they would be much
+		now.Progress.Sources, now.Progress.Stale = nil, nil // of all commits they would be much
 		c.made[snapshot.SnapshotID] = now
 		c.record(where, &now)
 		if before == nil || now.Rebuild {

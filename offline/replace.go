@@ -48,7 +48,7 @@ type replacement struct {
 //
 // While it runs no other writer gets to the view, in any process: they fail with ErrUnavailable, naming this one. Readers go on.
 // When it fails the history is as it was, unless the error comes from a step after the commit. ErrConflict tells that another
-// engine has changed the table meanwhile, or another definition rebuilt it; ErrInvalid that the view's columns are not those stored, and the table needs a
+// run or engine has changed the table since c.Base, or another definition rebuilt it; ErrInvalid that the view's columns are not those stored, and the table needs a
 // rebuild. A repetition with the same input gives the same history.
 func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write func(w *Writer) error) (_ *Snapshot, err error) {
 	if err := ctx.Err(); err != nil {
@@ -95,6 +95,9 @@ func (p *replacement) prepare(ctx context.Context) error {
 		p.base = base
 		err = p.extend(ctx)
 	}
+	if err == nil {
+		err = p.checkBase()
+	}
 	if err != nil {
 		return err
 	}
@@ -114,6 +117,18 @@ func (p *replacement) prepare(ctx context.Context) error {
 	}
 	p.order = viewOrder(p.view)
 	return nil
+}
+
+// checkBase fails unless the table is as it was when the run was planned.
+func (p *replacement) checkBase() error {
+	current := NoSnapshot
+	if p.base != nil && p.base.meta.CurrentSnapshot() != nil {
+		current = p.base.meta.CurrentSnapshot().SnapshotID
+	}
+	if p.commit.Base == 0 || p.commit.Base == current {
+		return nil
+	}
+	return feature.Errorf(feature.ErrConflict, "view %s: its history has changed since this run was planned, by another run or engine: run again", p.view.Name)
 }
 
 // close closes what reading the old files has opened.
@@ -239,6 +254,9 @@ func (p *replacement) write(ctx context.Context, write func(*Writer) error) ([]i
 
 // publish makes the commit.
 func (p *replacement) publish(ctx context.Context, removed, added []iceberg.DataFile) (*version, error) {
+	if p.commit.Took != nil {
+		p.commit.Progress.Took = p.commit.Took()
+	}
 	props, err := p.commit.properties(p.run.prefix, keyNames(p.view))
 	if err != nil {
 		return nil, err

@@ -49,6 +49,7 @@ type File struct {
 type RowGroup struct {
 	Rows     int
 	FirstRow int64
+	Bytes    int64 // of the stored columns
 }
 
 // Span is a half-open interval of rows, [From, To).
@@ -210,13 +211,15 @@ func (f *File) checkRowGroups() error {
 		if len(g.Columns) != len(f.columns) {
 			return f.corrupt("row group %d has %d columns, the schema %d", i, len(g.Columns), len(f.columns))
 		}
-		f.groups = append(f.groups, RowGroup{Rows: int(g.NumRows), FirstRow: rows})
+		group := RowGroup{Rows: int(g.NumRows), FirstRow: rows}
 		rows += g.NumRows
 		for j := range g.Columns {
+			group.Bytes += max(0, g.Columns[j].MetaData.TotalCompressedSize)
 			if err := f.checkChunk(i, f.columns[j], &g.Columns[j], g.NumRows); err != nil {
 				return err
 			}
 		}
+		f.groups = append(f.groups, group)
 	}
 	if rows != f.meta.NumRows {
 		return f.corrupt("the footer promises %d rows, the row groups have %d", f.meta.NumRows, rows)
