@@ -90,13 +90,14 @@ func (p *replacement) prepare(ctx context.Context) error {
 	base, err := p.run.store.load(ctx, p.view.Name)
 	switch {
 	case errors.Is(err, feature.ErrNotFound):
-		err = p.create()
+		if err = p.checkBase(); err == nil {
+			err = p.create()
+		}
 	case err == nil:
 		p.base = base
-		err = p.extend(ctx)
-	}
-	if err == nil {
-		err = p.checkBase()
+		if err = p.checkBase(); err == nil {
+			err = p.extend(ctx)
+		}
 	}
 	if err != nil {
 		return err

@@ -14,11 +14,12 @@ import (
 	"github.com/asof-store/asof/internal/progress"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
+	"github.com/asof-store/asof/online"
 )
 
 // checkFinding is something that a check has found.
 type checkFinding struct {
-	Store  string `json:"store"` // offline
+	Store  string `json:"store"` // offline, online or registry
 	View   string `json:"view,omitempty"`
 	Where  string `json:"where"`
 	What   string `json:"what"`
@@ -51,11 +52,12 @@ func newCheckCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [VIEW...]",
 		Short: "Check that what is stored is whole and holds together",
-		Long: `Derive again from the stored bytes of views, all of them without names, what must hold of them: checksums of all files, the lineage of snapshots, rows,
-counts, bounds, order, event times within what is materialized, states of tiles. Whatever does not hold is named, and the check goes on. Files that belong to
-nobody are remarked on: a crash or another engine has left them. Nothing is changed.
+		Long: `Derive again from the stored bytes of views what must hold of them: checksums of all files, the lineage of snapshots, rows, counts, bounds, order, event times
+within what is materialized, states of tiles. Whatever does not hold is named, and the check goes on. Files that belong to nobody are remarked on: a crash or
+another engine has left them. Nothing is changed. Without names all views are checked, and the registry and the online store too.
 
-All of the history is read, that of tagged snapshots included. Others may read and write meanwhile. Exit code 5 tells that something is broken.`,
+All of the history is read, that of tagged snapshots included. Others may read and write it meanwhile; the online store belongs to one process, and is not
+checked while asof serve holds it. Exit code 5 tells that something is broken.`,
 		Example:           "  asof check\n  asof check customer_spend --json",
 		GroupID:           groupFeatures,
 		ValidArgsFunction: completeViews(a),
@@ -72,6 +74,12 @@ func (a *app) check(cmd *cobra.Command, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	c := &check{a: a, asJSON: asJSON, Views: []checkedView{}, Findings: []checkFinding{}}
+	if len(names) == 0 {
+		if err := c.registry(p); err != nil {
+			return err
+		}
+	}
 	model, err := p.applied()
 	if err != nil {
 		return err
@@ -80,11 +88,11 @@ func (a *app) check(cmd *cobra.Command, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	c := &check{a: a, asJSON: asJSON, Views: []checkedView{}, Findings: []checkFinding{}}
-	if err := c.offline(cmd, p, views); err != nil {
-		return errors.Join(c.print(), err)
+	err = c.offline(cmd, p, views)
+	if err == nil && len(names) == 0 {
+		err = c.online(cmd, p, model)
 	}
-	return errors.Join(c.print(), errors.Join(c.faults...))
+	return errors.Join(c.print(), err, errors.Join(c.faults...))
 }
 
 // note takes a finding in, and shows it unless all are to be JSON.
@@ -102,6 +110,59 @@ func (c *check) note(f checkFinding) error {
 		place = f.View
 	}
 	return c.a.printf("%s%s, %s: %s\n", kind, place, f.Where, f.What)
+}
+
+// registry checks the records of what was applied.
+func (c *check) registry(p *project) error {
+	faults := p.registry.Check()
+	for _, fault := range faults {
+		if err := c.note(checkFinding{Store: "registry", Where: p.settings.Warehouse, What: fault.Error()}); err != nil {
+			return err
+		}
+	}
+	if len(faults) > 0 {
+		c.faults = append(c.faults, feature.Errorf(feature.ErrCorrupt, "the registry has %s: restore its files from a backup, or apply the definitions again to a new warehouse", counted(len(faults), "fault")))
+	}
+	return nil
+}
+
+// online checks the online store, if there is one.
+func (c *check) online(cmd *cobra.Command, p *project, model *definitions.Model) (err error) {
+	if !exists(p.settings.Online) {
+		return nil
+	}
+	finding := func(where, what string, remark bool) error {
+		return c.note(checkFinding{Store: "online", Where: where, What: what, Remark: remark})
+	}
+	faults := 0
+	store, err := p.openOnline()
+	switch {
+	case errors.Is(err, feature.ErrUnavailable):
+		return finding(p.settings.Online, "it was not checked: "+err.Error(), true)
+	case errors.Is(err, feature.ErrCorrupt):
+		faults, err = 1, finding(p.settings.Online, err.Error(), false)
+	case err == nil:
+		faults, err = c.values(cmd, store, model, finding)
+	}
+	if faults > 0 {
+		c.faults = append(c.faults, feature.Errorf(feature.ErrCorrupt, "the online store has %s: asof sync --full makes it anew from the history", counted(faults, "fault")))
+	}
+	return err
+}
+
+// values checks an open online store, and closes it.
+func (c *check) values(cmd *cobra.Command, store *online.Store, model *definitions.Model, finding func(where, what string, remark bool) error) (faults int, err error) {
+	defer func() { err = errors.Join(err, store.Close()) }()
+	var views []*feature.View
+	for _, v := range model.Views {
+		views = append(views, v.View)
+	}
+	var printing error
+	err = store.Check(cmd.Context(), views, func(f online.Finding) {
+		faults++
+		printing = errors.Join(printing, finding(f.Where, f.What, false))
+	})
+	return faults, errors.Join(err, printing)
 }
 
 // offline checks the history of views.

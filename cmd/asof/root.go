@@ -68,6 +68,7 @@ func verbs(a *app) []*cobra.Command {
 		newExportCommand(a),
 		newServeCommand(a),
 		newGetCommand(a),
+		newExplainCommand(a),
 		newStatusCommand(a),
 		newVerifyCommand(a),
 		newCheckCommand(a),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/internal/tabular"
+	"github.com/asof-store/asof/online"
 	"github.com/asof-store/asof/pointintime"
 )
 
@@ -263,6 +264,40 @@ func TestVerifyAndSync(t *testing.T) {
 	fails(t, 6, []string{"definition has changed", "asof materialize"}, "verify", "last_payment")
 }
 
+// TestCheckOnline damages the online store, and asks while another process holds it.
+func TestCheckOnline(t *testing.T) {
+	inProject(t, "apply", "materialize --to 2024-03-01")
+	if got := ok(t, "check"); strings.Contains(got, "online") {
+		t.Errorf("of a sound store it says\n%s", got)
+	}
+	store, err := online.Open("online", online.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ok(t, "check")
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got, "remark: online store, ") || !strings.Contains(got, "it was not checked: ") {
+		t.Errorf("of a store that is held it says\n%s", got)
+	}
+	paths, err := filepath.Glob("online/*.sst")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	content, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[100] ^= 4
+	writeFile(t, paths[0], string(content))
+	bad := fails(t, 5, []string{"the online store has 1 fault: asof sync --full makes it anew"}, "check")
+	if !strings.Contains(bad.stdout, "online store, ") || !strings.Contains(bad.stdout, filepath.Base(paths[0])) {
+		t.Errorf("of a damaged table it says\n%s", bad.stdout)
+	}
+	ok(t, "check", "profile")
+}
+
 func TestCheck(t *testing.T) {
 	inProject(t, "apply", "materialize --to 2024-03-01")
 	got := ok(t, "check")
@@ -306,4 +341,9 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%v: %s", err, bad.stdout)
 	}
 	fails(t, 3, []string{"nothing"}, "check", "nothing")
+	writeFile(t, "warehouse/registry/v000001.json", "{}")
+	bad = fails(t, 5, nil, "check")
+	if !strings.Contains(bad.stdout, "registry store, ") {
+		t.Errorf("of a damaged registry it says\n%s", bad.stdout)
+	}
 }

@@ -86,6 +86,7 @@ func (w *lawWorld) step(t *rapid.T) {
 	w.checkExport(t)
 	w.checkOnline(t)
 	w.checkHistory()
+	w.checkExplain(t)
 }
 
 // addFile writes a file of random rows, or another in its place.
