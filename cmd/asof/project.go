@@ -113,6 +113,11 @@ func (p *project) engine(ctx context.Context, store *online.Store) (*materialize
 		TempDir: os.TempDir(), Version: version(), Report: reporter{p.a}}, nil
 }
 
+// runLog returns the warehouse's history of runs; ended is told of those of this process, unless it is nil.
+func (p *project) runLog(ended func(materialize.RunRecord)) *materialize.RunLog {
+	return materialize.OpenRunLog(p.settings.Warehouse, materialize.RunLogOptions{Now: p.a.now, Log: p.a.log, Ended: ended})
+}
+
 // withEngine calls do with the named views (all of them without names) and an engine that holds the online store meanwhile.
 func (a *app) withEngine(cmd *cobra.Command, names []string, do func(views []*definitions.View, engine *materialize.Engine) error) error {
 	return a.withEngineOn(cmd, (*project).openOnline, names, do)

@@ -70,6 +70,7 @@ func verbs(a *app) []*cobra.Command {
 		newGetCommand(a),
 		newExplainCommand(a),
 		newStatusCommand(a),
+		newRunsCommand(a),
 		newVerifyCommand(a),
 		newCheckCommand(a),
 		newSyncCommand(a),
