@@ -19,20 +19,31 @@ const tmpSuffix = ".tmp"
 type filesystem struct {
 	icebergio.LocalFS
 	store *Store
-	run   *run // nil where nothing may be written
+	sums  map[string]string // see checksumsOf
+	run   *run              // nil where nothing may be written
 }
 
-// Open opens a file for reading.
+// Open opens a file for reading. It fails with ErrCorrupt when its checksum is known and another one.
 func (f filesystem) Open(name string) (icebergio.File, error) {
-	return f.LocalFS.Open(f.store.localPath(name))
+	path := f.store.localPath(name)
+	file, err := f.LocalFS.Open(path)
+	sum, known := f.sums[filepath.Base(path)]
+	if err != nil || !known {
+		return file, err
+	}
+	return openChecked(file, path, sum)
 }
 
 // Remove removes a file.
 func (f filesystem) Remove(name string) error { return f.LocalFS.Remove(f.store.localPath(name)) }
 
-// ReadFile returns a file's content.
+// ReadFile returns the content of a metadata version.
 func (f filesystem) ReadFile(name string) ([]byte, error) {
-	return f.LocalFS.ReadFile(f.store.localPath(name))
+	content, err := f.LocalFS.ReadFile(f.store.localPath(name))
+	if err == nil {
+		_, err = checkSeal(content)
+	}
+	return content, err
 }
 
 // Create creates a manifest or a manifest list. After a crash it lies about, unknown to the table, until the next run removes it.
@@ -44,7 +55,11 @@ func (f filesystem) Create(name string) (icebergio.FileWriter, error) {
 	if strings.HasPrefix(filepath.Base(name), "snap-") {
 		kind = stepManifestList
 	}
-	return f.run.create(kind, f.store.localPath(name))
+	file, err := f.run.create(kind, f.store.localPath(name))
+	if err != nil {
+		return nil, err
+	}
+	return &summedFile{durableFile: file, sums: &f.run.sums}, nil
 }
 
 // WriteFile writes a whole file.
