@@ -2,6 +2,7 @@ package offline
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,30 +10,37 @@ import (
 	icebergio "github.com/apache/iceberg-go/io"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 )
 
 // tmpSuffix marks files that are never part of a table.
 const tmpSuffix = ".tmp"
 
-// filesystem is the local one for iceberg-go, except that a file that it writes is listed in the run's journal before it
-// exists and is synced when it is closed.
+// filesystem is the store's disk for iceberg-go: a file that it writes is listed in the run's journal before it exists and is
+// synced when it is closed.
 type filesystem struct {
-	icebergio.LocalFS
 	store *Store
 	run   *run // nil where nothing may be written
 }
 
 // Open opens a file for reading.
 func (f filesystem) Open(name string) (icebergio.File, error) {
-	return f.LocalFS.Open(f.store.localPath(name))
+	return f.store.opts.Disk.OpenFile(f.store.localPath(name), os.O_RDONLY, 0)
 }
 
 // Remove removes a file.
-func (f filesystem) Remove(name string) error { return f.LocalFS.Remove(f.store.localPath(name)) }
+func (f filesystem) Remove(name string) error {
+	return f.store.opts.Disk.Remove(f.store.localPath(name))
+}
 
 // ReadFile returns a file's content.
 func (f filesystem) ReadFile(name string) ([]byte, error) {
-	return f.LocalFS.ReadFile(f.store.localPath(name))
+	file, err := f.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(file)
+	return content, errors.Join(err, file.Close())
 }
 
 // Create creates a manifest or a manifest list. After a crash it lies about, unknown to the table, until the next run removes it.
@@ -59,7 +67,7 @@ func (f filesystem) WriteFile(name string, content []byte) error {
 
 // durableFile is synced when it is closed; closing it again does nothing, as iceberg-go does on some paths.
 type durableFile struct {
-	*os.File
+	disk.File
 	kind string
 	step func(name string, done bool) error
 	shut bool
@@ -97,25 +105,16 @@ func (s *Store) localPath(uri string) string {
 	return uri
 }
 
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // makeDir makes the directory path and what is missing above it, and makes their names durable.
-func makeDir(path string) error {
+func makeDir(d disk.FS, path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil
 	}
-	if err := makeDir(filepath.Dir(path)); err != nil {
+	if err := makeDir(d, filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := d.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return d.SyncDir(filepath.Dir(path))
 }

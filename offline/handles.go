@@ -5,11 +5,13 @@ import (
 	"sync"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/parquetio"
 )
 
 // handles keeps a snapshot's data files open between reads, no more than max that nobody is reading.
 type handles struct {
+	disk disk.FS
 	view string
 	max  int
 
@@ -28,8 +30,8 @@ type handle struct {
 	used    int64
 }
 
-func newHandles(view string, max int) *handles {
-	return &handles{view: view, max: max, open: map[string]*handle{}}
+func newHandles(d disk.FS, view string, max int) *handles {
+	return &handles{disk: d, view: view, max: max, open: map[string]*handle{}}
 }
 
 // acquire opens a file unless it is open; release must follow.
@@ -54,7 +56,7 @@ func (h *handles) acquire(f *dataFile) (*handle, error) {
 }
 
 func (h *handles) openFile(f *dataFile) (*handle, error) {
-	file, err := parquetio.Open(f.Path)
+	file, err := parquetio.OpenOn(h.disk, f.Path)
 	switch {
 	case errors.Is(err, feature.ErrNotFound):
 		return nil, feature.Errorf(feature.ErrCorrupt, "view %s: the data file %s, which its table refers to, is missing: rebuild the view", h.view, f.Path)

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 )
 
 // lockFile is what a writer of a view's table locks, in the table's directory. While a run is going on it holds the run's
@@ -32,13 +33,14 @@ const lockFile = "asof.lock"
 
 // journal is a held lock.
 type journal struct {
+	disk disk.FS
 	dir  string // the table's
-	file *os.File
+	file disk.File
 }
 
 // acquire locks the table in dir, and returns what the journal of a dead run lists.
-func acquire(view, dir string) (*journal, string, []string, error) {
-	file, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+func acquire(d disk.FS, view, dir string) (*journal, string, []string, error) {
+	file, err := d.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking its table: %w", view, err)
 	}
@@ -49,7 +51,7 @@ func acquire(view, dir string) (*journal, string, []string, error) {
 		}
 		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking %s: %w", view, file.Name(), err)
 	}
-	j := &journal{dir: dir, file: file}
+	j := &journal{disk: d, dir: dir, file: file}
 	prefix, files, err := j.read()
 	if err != nil {
 		return nil, "", nil, errors.Join(feature.Errorf(feature.ErrUnavailable, "view %s: reading %s: %w", view, file.Name(), err), file.Close())
@@ -57,7 +59,7 @@ func acquire(view, dir string) (*journal, string, []string, error) {
 	return j, prefix, files, nil
 }
 
-func lock(f *os.File) error {
+func lock(f disk.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EINTR) {
@@ -67,7 +69,7 @@ func lock(f *os.File) error {
 }
 
 // holder returns the process id that the lock's holder has written, if it has got so far.
-func holder(f *os.File) string {
+func holder(f disk.File) string {
 	var pid int
 	if _, err := fmt.Fscanf(io.NewSectionReader(f, 0, 64), "pid %d\n", &pid); err != nil {
 		return "(unknown)"
@@ -130,7 +132,7 @@ func (j *journal) forget(files []string, committed bool) error {
 		if committed && !strings.HasSuffix(name, tmpSuffix) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := j.disk.Remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

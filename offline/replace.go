@@ -75,7 +75,7 @@ func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Join(r.dir, "data")); err != nil {
+	if err := s.opts.Disk.SyncDir(filepath.Join(r.dir, "data")); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: making its data files durable: %w", view.Name, err)
 	}
 	done, err := p.publish(ctx, removed, append(added, rewritten...))

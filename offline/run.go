@@ -33,11 +33,11 @@ func (s *Store) startRun(ctx context.Context, view, runID string) (_ *run, err e
 	}
 	dir := s.tableDir(view)
 	for _, sub := range []string{"data", "metadata"} {
-		if err := makeDir(filepath.Join(dir, sub)); err != nil {
+		if err := makeDir(s.opts.Disk, filepath.Join(dir, sub)); err != nil {
 			return nil, feature.Errorf(feature.ErrUnavailable, "view %s: making its directory: %w", view, err)
 		}
 	}
-	j, dead, left, err := acquire(view, dir)
+	j, dead, left, err := acquire(s.opts.Disk, view, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (r *run) create(kind, path string) (*durableFile, error) {
 	if err := r.journal.note(path); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: writing its journal: %w", r.view, err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := r.store.opts.Disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: %w", r.view, err)
 	}
@@ -169,19 +169,19 @@ func (s *Store) write(view string, r *run, v *version) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp) // if that fails the file is in the journal, or small
+	defer s.opts.Disk.Remove(tmp) // if that fails the file is in the journal, or small
 	if err := s.opts.Step(stepCommit, false); err != nil {
 		return err
 	}
 	// A crash before the link leaves the old version and a temporary file. Link, unlike rename, fails where the name is taken.
-	if err := os.Link(tmp, v.location); err != nil {
+	if err := s.opts.Disk.Link(tmp, v.location); err != nil {
 		if errors.Is(err, os.ErrExist) {
 			return err
 		}
 		return feature.Errorf(feature.ErrUnavailable, "view %s: publishing its metadata: %w", view, err)
 	}
 	// A crash before the sync leaves the old version or the new one; both are whole.
-	if err := syncDir(dir); err != nil {
+	if err := s.opts.Disk.SyncDir(dir); err != nil {
 		return feature.Errorf(feature.ErrUnavailable, "view %s: publishing its metadata: %w", view, err)
 	}
 	if err := s.opts.Step(stepCommit, true); err != nil {

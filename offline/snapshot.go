@@ -63,7 +63,7 @@ func (s *Store) open(ctx context.Context, view string, v *version, snapshot *tab
 		return nil, err
 	}
 	out.files = files
-	out.handles = newHandles(view, s.opts.OpenFilesMax)
+	out.handles = newHandles(s.opts.Disk, view, s.opts.OpenFilesMax)
 	return out, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/parquetio"
 )
 
 // Count returns at most how many rows have an event time in the given range: those of the row groups whose statistics do
@@ -28,7 +27,7 @@ func Count(ctx context.Context, spec Spec, events feature.Range) (rows int64, er
 }
 
 func countFile(spec *Spec, stat FileStat, events feature.Range) (rows int64, err error) {
-	f, err := parquetio.Open(spec.open(stat.Path))
+	f, err := spec.open(stat.Path)
 	if err != nil {
 		return 0, spec.wrap(err)
 	}

@@ -100,8 +100,8 @@ func (r *reader) checkFound() error {
 
 // readFile reads one file and completes its stat.
 func (r *reader) readFile(ctx context.Context, stat *FileStat) error {
-	path := r.spec.open(stat.Path)
-	f, err := parquetio.Open(path)
+	path := r.spec.path(stat.Path)
+	f, err := r.spec.open(stat.Path)
 	if err != nil {
 		return r.spec.wrap(err)
 	}
