@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 )
@@ -237,9 +240,22 @@ func TestReadStops(t *testing.T) {
 		return nil
 	})
 	wantError(t, err, feature.ErrUnavailable, "1.parquet changed while it was being read")
+	write(t, root, "2.parquet", visits(1, 5))
+	_, err = Read(context.Background(), spec, Request{Range: always}, func(Batch) error { return os.Remove(filepath.Join(root, "2.parquet")) })
+	wantError(t, err, feature.ErrUnavailable, "2.parquet was removed while the source was being read: run again")
 	if err := os.Truncate(filepath.Join(root, "1.parquet"), 100); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = rows(spec, Request{Range: always})
 	wantError(t, err, feature.ErrCorrupt, "source s: "+filepath.Join(root, "1.parquet")+": corrupt Parquet file: it does not end with PAR1: it was truncated")
+	spec.Disk = unreadable{}
+	_, err = Count(context.Background(), spec, always)
+	wantError(t, err, feature.ErrUnavailable, "1.parquet", syscall.EIO.Error())
+}
+
+// unreadable is a disk whose files cannot be read.
+type unreadable struct{ disk.OS }
+
+func (unreadable) OpenFile(path string, _ int, _ fs.FileMode) (disk.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.EIO}
 }
