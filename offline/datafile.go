@@ -117,17 +117,17 @@ type dataFile struct {
 // liveFiles returns the data files of a snapshot in the order of the commits that made them, then by name, and its delete
 // files.
 func (s *Store) liveFiles(ctx context.Context, view string, snapshot *table.Snapshot, eventID int, sorted func(*int) bool) (files []dataFile, deletes []iceberg.DataFile, err error) {
-	corrupt := func(what string, err error) error {
-		return feature.Errorf(feature.ErrCorrupt, "view %s, snapshot %d: reading %s: %w", view, snapshot.SnapshotID, what, err)
+	fault := func(what string, err error) error {
+		return feature.Errorf(faultOf(err, feature.ErrCorrupt), "view %s, snapshot %d: reading %s: %w", view, snapshot.SnapshotID, what, err)
 	}
 	manifests, err := snapshot.Manifests(filesystem{store: s})
 	if err != nil {
-		return nil, nil, corrupt(snapshot.ManifestList, err)
+		return nil, nil, fault(snapshot.ManifestList, err)
 	}
 	for _, m := range manifests {
 		for entry, err := range m.Entries(filesystem{store: s}, true) {
 			if err != nil {
-				return nil, nil, corrupt(m.FilePath(), err)
+				return nil, nil, fault(m.FilePath(), err)
 			}
 			if err := ctx.Err(); err != nil {
 				return nil, nil, err

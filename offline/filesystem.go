@@ -3,6 +3,7 @@ package offline
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,15 @@ type durableFile struct {
 	shut bool
 }
 
+// Write writes to the file.
+func (f *durableFile) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	return n, unavailable(err)
+}
+
+// ReadFrom writes all that r has to the file.
+func (f *durableFile) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{f}, r) }
+
 // Close syncs and closes the file.
 func (f *durableFile) Close() error {
 	if f.shut {
@@ -80,7 +90,7 @@ func (f *durableFile) Close() error {
 	}
 	f.shut = true
 	if err := errors.Join(f.Sync(), f.File.Close()); err != nil {
-		return err
+		return unavailable(err)
 	}
 	return f.step(f.kind, true)
 }
@@ -91,6 +101,23 @@ func (f *durableFile) abandon() {
 		f.shut = true
 		_ = f.File.Close() // its content does not matter any more
 	}
+}
+
+// unavailable gives an error of the disk its kind: one that is full, or does not answer, may do better later.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return feature.Errorf(feature.ErrUnavailable, "%w", err)
+}
+
+// faultOf returns the kind of an error that has come through iceberg-go: ErrUnavailable for one of the disk's that may pass, as a
+// file that is missing will not, and otherwise the given one.
+func faultOf(err, otherwise error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) {
+		return feature.ErrUnavailable
+	}
+	return otherwise
 }
 
 // localPath returns the path of a file in a table. Other engines write file: URIs of several shapes; iceberg-go escapes

@@ -35,7 +35,7 @@ func (s *Store) writeTemporary(dir string, r *run, meta table.Metadata) (string,
 	}
 	_, err = f.Write(content)
 	if err := errors.Join(err, f.Close(), s.opts.Disk.SyncDir(dir)); err != nil {
-		return "", errors.Join(feature.Errorf(feature.KindOf(err), "writing table metadata: %w", err), s.opts.Disk.Remove(path))
+		return "", errors.Join(feature.Errorf(feature.ErrUnavailable, "writing table metadata: %w", err), s.opts.Disk.Remove(path))
 	}
 	return path, nil
 }
@@ -68,6 +68,7 @@ func (s *Store) writeHint(dir string, number int) error {
 		err = s.opts.Disk.Rename(tmp, filepath.Join(dir, "version-hint.text"))
 	}
 	if err != nil {
+		_ = s.opts.Disk.Remove(tmp) // which is small
 		return feature.Errorf(feature.ErrUnavailable, "writing version-hint.text: %w", err)
 	}
 	return s.opts.Step(stepHint, true)

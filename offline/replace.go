@@ -48,8 +48,8 @@ type replacement struct {
 //
 // While it runs no other writer gets to the view, in any process: they fail with ErrUnavailable, naming this one. Readers go on.
 // When it fails the history is as it was, unless the error comes from a step after the commit. ErrConflict tells that another
-// engine has changed the table meanwhile, or another definition rebuilt it; ErrInvalid that the view's columns are not those stored, and the table needs a
-// rebuild. A repetition with the same input gives the same history.
+// engine has changed the table meanwhile, another run has brought the history further, or another definition rebuilt it; ErrInvalid that the
+// view's columns are not those stored, and the table needs a rebuild. A repetition with the same input gives the same history.
 func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write func(w *Writer) error) (_ *Snapshot, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -187,7 +187,8 @@ func (p *replacement) extend(ctx context.Context) error {
 		return feature.Errorf(feature.ErrConflict, "view %s: its history has been computed again by another definition meanwhile: run again with the definitions that are applied now", p.view.Name)
 	}
 	if now.Watermark < before.Watermark || now.Start > before.Start {
-		return feature.Errorf(feature.ErrInvalid, "view %s: its history goes from %s to %s and the run would make it end at %s and begin at %s: only a rebuild may do that",
+		// What the run was planned on is out of date.
+		return feature.Errorf(feature.ErrConflict, "view %s: its history goes from %s to %s by now, and the run would make it end at %s and begin at %s, which only a rebuild may do: run again",
 			p.view.Name, before.Start, before.Watermark, now.Watermark, now.Start)
 	}
 	return nil
@@ -280,7 +281,7 @@ func (p *replacement) failed(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return feature.Errorf(feature.KindOf(err), "committing to the table of view %s: %w", p.view.Name, err)
+	return feature.Errorf(faultOf(err, feature.KindOf(err)), "committing to the table of view %s: %w", p.view.Name, err)
 }
 
 // noRecords is an empty stream of records: what iceberg-go appends for a snapshot without new files.

@@ -46,6 +46,9 @@ func (s *Store) startRun(ctx context.Context, view, runID string) (_ *run, err e
 			err = errors.Join(err, j.release())
 		}
 	}()
+	if err := s.syncNames(dir); err != nil {
+		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: making its directory durable: %w", view, err)
+	}
 	if err := s.clear(ctx, view, j, dead, left); err != nil {
 		return nil, err
 	}
@@ -54,6 +57,17 @@ func (s *Store) startRun(ctx context.Context, view, runID string) (_ *run, err e
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: writing its journal: %w", view, err)
 	}
 	return &run{store: s, view: view, dir: dir, prefix: prefix, journal: j}, nil
+}
+
+// syncNames makes durable that there are a table's directory and the lock in it. Whoever has made them may have died before that was
+// done; what this run commits there is to stay.
+func (s *Store) syncNames(dir string) error {
+	for ; len(dir) >= len(s.root); dir = filepath.Dir(dir) {
+		if err := s.opts.Disk.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return s.opts.Disk.SyncDir(dir)
 }
 
 // clear removes the files of the run with the given prefix, unless its commit is in the table. A run makes one commit that
@@ -100,7 +114,9 @@ func (r *run) end(failed bool) error {
 		return r.journal.release()
 	}
 	// What is committed stays; a journal that could not be emptied names committed files, which is no harm.
-	_ = r.journal.forget(nil, true)
+	if _, files, err := r.journal.read(); err == nil {
+		_ = r.journal.forget(files, true)
+	}
 	return r.journal.release()
 }
 
@@ -169,7 +185,7 @@ func (s *Store) write(view string, r *run, v *version) error {
 	if err != nil {
 		return err
 	}
-	defer s.opts.Disk.Remove(tmp) // if that fails the file is in the journal, or small
+	defer s.opts.Disk.Remove(tmp) // if that fails the journal has it, or it is a tag's, and small
 	if err := s.opts.Step(stepCommit, false); err != nil {
 		return err
 	}
