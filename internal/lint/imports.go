@@ -17,7 +17,7 @@ func layers() map[string]int {
 		"materialize": 4, "server": 4,
 		"cmd/asof":          5,
 		"bench":             6, // benchmarks and tests of everything
-		"internal/endtoend": 6,
+		"internal/endtoend": 6, "internal/simulation": 6,
 	}
 }
 
