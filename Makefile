@@ -23,6 +23,7 @@ test: ## all tests
 
 MINUTES = 1
 
+simulate: export GOGC = 400
 simulate: ## random histories of crashes, faults and late data, for MINUTES=1; a seed that fails is printed and replays
 	$(GO) test ./internal/simulation -run TestSimulation -count=1 -v -for $(MINUTES)m -timeout 0
 

@@ -24,11 +24,14 @@ func (w *world) look() error {
 	if err := w.disk.check(); err != nil {
 		return err
 	}
-	for _, name := range w.views() {
-		if err := w.lookAt(name); err != nil {
-			return fmt.Errorf("view %s: %w", name, err)
+	if !w.disk.looked {
+		for _, name := range w.views() {
+			if err := w.lookAt(name); err != nil {
+				return fmt.Errorf("view %s: %w", name, err)
+			}
 		}
 	}
+	w.disk.looked = true
 	for _, p := range w.processes {
 		if p.verified {
 			continue
@@ -169,7 +172,7 @@ func (w *world) final() error {
 	for _, p := range w.processes {
 		for _, view := range p.model.Views {
 			v, err := p.engine.Verify(context.Background(), view.View, materialize.VerifyRequest{})
-			if err == nil && (!v.OK() || v.Watermark != w.now) {
+			if err == nil && (!v.OK() || v.Watermark < w.now) {
 				err = fmt.Errorf("at %s it says %+v", w.now, v)
 			}
 			if err == nil {

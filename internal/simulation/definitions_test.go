@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -21,18 +20,21 @@ const second = feature.Time(time.Second / time.Microsecond)
 // keys is how many keys there are.
 const keys = 4
 
-// meaning is what can change in the definitions of a history's two views: latest has the latest values, and windows windows.
+// meaning is what can change in the definitions of a history: of a view of latest values, of one of windows, or of both.
 type meaning struct {
-	delay, ttl  int
-	factor      int  // stored rows of latest depend on it
-	more        bool // latest has another column
-	where       bool
-	granularity int // 0: exact
-	maximum     bool
+	latest, windows bool
+	delay, ttl      int
+	factor          int  // stored rows of latest depend on it
+	more            bool // latest has another column
+	where           bool
+	granularity     int // 0: exact
+	maximum         bool
 }
 
 func newMeaning(r *rand.Rand) meaning {
-	return meaning{delay: r.IntN(4), ttl: pick(r, 0, 10), factor: 1 + r.IntN(2), more: r.IntN(2) == 0, where: r.IntN(3) == 0, granularity: pick(r, 0, 2), maximum: r.IntN(2) == 0}
+	kinds := 1 + r.IntN(3)
+	return meaning{latest: kinds&1 > 0, windows: kinds&2 > 0, delay: r.IntN(4), ttl: pick(r, 0, 10), factor: 1 + r.IntN(2), more: r.IntN(2) == 0,
+		where: r.IntN(3) == 0, granularity: pick(r, 0, 2), maximum: r.IntN(2) == 0}
 }
 
 // change changes one thing.
@@ -55,39 +57,56 @@ func (m *meaning) change(r *rand.Rand) {
 }
 
 func (m *meaning) yaml() string {
-	var y strings.Builder
-	y.WriteString(`
+	y := `
 entities:
   - {name: e, keys: {k: int64}}
 sources:
   - {name: src, parquet: 'src/*.parquet', event_time: at, created_time: known}
 views:
-  - name: latest
-    entity: e
-    source: src
-`)
-	fmt.Fprintf(&y, "    delay: %ds\n", m.delay)
+`
+	services := "services:\n"
+	for _, v := range []struct {
+		is   bool
+		name string
+		rest func() string
+	}{{m.latest, "latest", m.latestYAML}, {m.windows, "windows", m.windowsYAML}} {
+		if !v.is {
+			continue
+		}
+		y += fmt.Sprintf("  - name: %s\n    entity: e\n    source: src\n    delay: %ds\n", v.name, m.delay)
+		if m.where {
+			y += "    where: x > 2\n"
+		}
+		y += v.rest()
+		services += fmt.Sprintf("  - {name: of_%s, features: [{view: %s}]}\n", v.name, v.name)
+	}
+	return y + services
+}
+
+func (m *meaning) latestYAML() (y string) {
 	if m.ttl > 0 {
-		fmt.Fprintf(&y, "    ttl: %ds\n", m.ttl)
+		y += fmt.Sprintf("    ttl: %ds\n", m.ttl)
 	}
-	where := ""
-	if m.where {
-		where = "    where: x > 2\n"
-	}
-	fmt.Fprintf(&y, "%s    features:\n      - {name: y, expr: x * %d, default: -1}\n", where, m.factor)
+	y += fmt.Sprintf("    features:\n      - {name: y, expr: x * %d, default: -1}\n", m.factor)
 	if m.more {
-		y.WriteString("      - {name: s, type: string}\n")
+		y += "      - {name: s, type: string}\n"
 	}
-	fmt.Fprintf(&y, "  - name: windows\n    entity: e\n    source: src\n    delay: %ds\n%s", m.delay, where)
+	return y
+}
+
+func (m *meaning) windowsYAML() (y string) {
 	if m.granularity > 0 {
-		fmt.Fprintf(&y, "    granularity: %ds\n", m.granularity)
+		y += fmt.Sprintf("    granularity: %ds\n", m.granularity)
 	}
-	y.WriteString("    aggregations:\n      - {function: count, windows: [4s]}\n      - {function: sum, column: f, windows: [6s, unbounded]}\n      - {function: last, column: s, windows: [8s]}\n")
+	y += `    aggregations:
+      - {function: count, windows: [4s]}
+      - {function: sum, column: f, windows: [6s, unbounded]}
+      - {function: last, column: s, windows: [8s]}
+`
 	if m.maximum {
-		y.WriteString("      - {function: max, column: x, windows: [4s]}\n")
+		y += "      - {function: max, column: x, windows: [4s]}\n"
 	}
-	y.WriteString("services:\n  - {name: of_latest, features: [{view: latest}]}\n  - {name: of_windows, features: [{view: windows}]}\n")
-	return y.String()
+	return y
 }
 
 // writeSource writes a source file of random rows, most of them of the last seconds; the view's runs have passed some already, and

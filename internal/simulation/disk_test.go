@@ -16,9 +16,10 @@ import (
 // platter is the disk that the processes of a history share. What is on it lies in a directory of the operating system's, in
 // memory, and is read there; beside it the platter knows what would be left if the power failed now.
 type platter struct {
-	dir   string
-	names map[string]*node // what there is, by path
-	kept  map[string]*node // what is there for certain after the power has failed
+	dir    string
+	names  map[string]*node // what there is, by path
+	kept   map[string]*node // what is there for certain after the power has failed
+	looked bool             // nothing has changed since the histories on it were looked at
 }
 
 // node is a file or a directory.
@@ -40,7 +41,7 @@ func (p *platter) add(path string, dir bool) {
 }
 
 // written notes that the content of the file has changed.
-func (p *platter) written(n *node) { n.synced = false }
+func (p *platter) written(n *node) { n.synced, p.looked = false, false }
 
 // sync notes that the content of the file, which has the given name, is durable.
 func (p *platter) sync(n *node, path string) error {
@@ -87,7 +88,7 @@ func (p *platter) cut(r *rand.Rand) error {
 		}
 		left[path] = after
 	}
-	p.names, p.kept = left, maps.Clone(left)
+	p.names, p.kept, p.looked = left, maps.Clone(left), false
 	return nil
 }
 

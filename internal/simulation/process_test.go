@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/asof-store/asof/definitions"
+	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
@@ -28,6 +29,7 @@ type process struct {
 	act      *act // what it is doing, where others do something at the same time
 	verified bool // what it serves has not changed since it was verified
 
+	late   feature.Time // how far its clock is behind
 	model  *definitions.Model
 	store  *offline.Store
 	engine *materialize.Engine
@@ -186,6 +188,7 @@ func (p *process) entry(what, path string, grows bool, do func() error, note fun
 			return err
 		}
 		note(p.machine.disk)
+		p.machine.disk.looked = false
 		return nil
 	}})
 }

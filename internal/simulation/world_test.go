@@ -52,6 +52,7 @@ func newWorld(dir string, h history) (*world, error) {
 		w.processes = append(w.processes, w.newProcess(fmt.Sprint("process ", i)))
 	}
 	w.observer = w.newProcess("observer")
+	w.processes[1].late = pick[feature.Time](r, 0, 0, 1, 3) * second
 	err := errors.Join(w.writeSource("a", r), w.define())
 	for _, p := range append(w.processes, w.observer) {
 		err = errors.Join(err, w.start(p))
@@ -77,7 +78,7 @@ func (w *world) start(p *process) (err error) {
 	if err != nil {
 		return err
 	}
-	p.engine = &materialize.Engine{Offline: p.store, Online: values, Now: func() time.Time { return w.now.Std() },
+	p.engine = &materialize.Engine{Offline: p.store, Online: values, Now: func() time.Time { return (w.now - p.late).Std() },
 		Memory: w.sizes.memory, Workers: 1, TempDir: w.dir, Version: "simulation"}
 	return w.load(p)
 }
@@ -234,8 +235,9 @@ func (w *world) promise(p *process, results []materialize.Result) {
 // runRange materializes a range of a view that leaves no hole. Of a view whose definition has changed there is none.
 func (w *world) runRange(p *process, r *rand.Rand) error {
 	view := p.model.Views[r.IntN(len(p.model.Views))]
-	from := w.now - feature.Time(r.IntN(25))*second
-	to := from + feature.Time(r.IntN(int((w.now-from)/second)+1))*second
+	now := w.now - p.late
+	from := now - feature.Time(r.IntN(25))*second
+	to := from + feature.Time(r.IntN(int((now-from)/second)+1))*second
 	snapshot, err := w.observer.store.Snapshot(context.Background(), view.Name)
 	switch {
 	case errors.Is(err, feature.ErrNotFound): // the history is to begin at from
@@ -250,6 +252,9 @@ func (w *world) runRange(p *process, r *rand.Rand) error {
 		if err := snapshot.Close(); err != nil {
 			return err
 		}
+	}
+	if to > now {
+		return nil // the process's clock is behind where the history begins
 	}
 	results, err := p.engine.Run(context.Background(), []*definitions.View{view}, materialize.Request{From: &from, To: &to})
 	w.promise(p, results)
