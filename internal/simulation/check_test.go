@@ -170,6 +170,9 @@ func (w *world) final() error {
 		}
 	}
 	for _, p := range w.processes {
+		if err := w.atRest(p); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
 		for _, view := range p.model.Views {
 			v, err := p.engine.Verify(context.Background(), view.View, materialize.VerifyRequest{})
 			if err == nil && (!v.OK() || v.Watermark < w.now) {
@@ -182,6 +185,27 @@ func (w *world) final() error {
 				return fmt.Errorf("verifying %s of %s: %w", view.Name, p.name, err)
 			}
 		}
+	}
+	return nil
+}
+
+// atRest fails where a process that has run finds something left to do: to compute, to publish, or to clear away.
+func (w *world) atRest(p *process) error {
+	results, err := p.engine.Run(context.Background(), p.model.Views, materialize.Request{})
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		if r.Snapshot != 0 || r.Published.Keys > 0 {
+			return fmt.Errorf("a run of view %s finds something left to do: %+v", r.View, r)
+		}
+	}
+	served := p.online.rows
+	if err := w.start(p); err != nil {
+		return err
+	}
+	if len(p.online.rows) != len(served) {
+		return fmt.Errorf("a start clears away %d records of %d", len(served)-len(p.online.rows), len(served))
 	}
 	return nil
 }

@@ -289,8 +289,8 @@ func (w *world) settle() error {
 			return fmt.Errorf("starting again: %w", err)
 		}
 	}
-	for _, p := range w.processes {
-		for _, request := range settled() {
+	for _, request := range settled() {
+		for _, p := range w.processes {
 			if _, err := p.engine.Run(context.Background(), p.model.Views, request); err != nil {
 				return fmt.Errorf("running once more: %w", err)
 			}
@@ -302,7 +302,7 @@ func (w *world) settle() error {
 // settled are the runs after which a history is that of the source files as they are now.
 func settled() []materialize.Request {
 	from := feature.MinTime
-	return []materialize.Request{{}, {From: &from}}
+	return []materialize.Request{{}, {From: &from}, {}}
 }
 
 // names returns the views' names.
