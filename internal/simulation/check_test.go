@@ -1,9 +1,11 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,6 +73,25 @@ func (w *world) lookAt(name string) error {
 		return fmt.Errorf("snapshot %d has changed: %s", snapshot.ID(), difference(rows, before))
 	}
 	w.histories[snapshot.ID()] = rows
+	return w.lookForTags(name)
+}
+
+// lookForTags looks for the tags of a view in the newest version of its table's metadata.
+func (w *world) lookForTags(name string) error {
+	versions, err := filepath.Glob(filepath.Join(w.disk.dir, "features", name, "metadata", "v*.metadata.json"))
+	if err != nil {
+		return err
+	}
+	newest := slices.MaxFunc(versions, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	text, err := os.ReadFile(newest)
+	if err != nil {
+		return err
+	}
+	for _, tag := range w.tags[name] {
+		if !strings.Contains(string(text), fmt.Sprintf("%q", tag)) {
+			return fmt.Errorf("%s, which was given, is not in %s", tag, filepath.Base(newest))
+		}
+	}
 	return nil
 }
 

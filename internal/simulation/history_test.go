@@ -36,6 +36,7 @@ const (
 	runRange verb = "range"     // materializes a range of one view again
 	syncing  verb = "sync"      // publishes what is behind
 	syncFull verb = "sync full" // publishes everything
+	tag      verb = "tag"       // gives the snapshot of a view a tag, as an export does
 	source   verb = "source"    // a source file appears, changes or goes
 	define   verb = "define"    // the definitions change, and one process or all of them hear of it
 	restart  verb = "restart"   // a process ends and starts again
@@ -81,12 +82,12 @@ func newHistory(seed uint64) history {
 		rowGroupRows: 1 + r.IntN(20), pageRows: 1 + r.IntN(10), fileBytes: pick[int64](r, 1, 400, 1<<20), memory: pick[int64](r, 1, 4000, 1<<20),
 	}}
 	for range 1 + r.IntN(stepsMax) {
-		s := step{do: pick(r, run, run, run, run, runRange, runRange, syncing, syncFull, source, source, source, source, define, restart, cut),
+		s := step{do: pick(r, run, run, run, run, runRange, runRange, syncing, syncFull, tag, source, source, source, source, define, restart, cut),
 			who: r.IntN(schedulers), salt: r.Uint64()}
 		if s.acts() {
 			s.fault = newFault(r)
 			if r.IntN(4) == 0 {
-				s.with = pick(r, run, run, run, runRange, syncing, source, source)
+				s.with = pick(r, run, run, run, runRange, syncing, tag, source, source)
 			}
 		}
 		h.steps = append(h.steps, s)
@@ -96,7 +97,7 @@ func newHistory(seed uint64) history {
 
 // acts tells whether a process does the step.
 func (s step) acts() bool {
-	return s.do == run || s.do == runRange || s.do == syncing || s.do == syncFull
+	return s.do == run || s.do == runRange || s.do == syncing || s.do == syncFull || s.do == tag
 }
 
 func newFault(r *rand.Rand) fault {

@@ -34,6 +34,7 @@ type world struct {
 
 	promised  map[string]feature.Time // by view: to where a run has said that the history goes
 	histories map[int64][]string      // rows by snapshot
+	tags      map[string][]string     // by view: those that have been given
 }
 
 func newWorld(dir string, h history) (*world, error) {
@@ -41,7 +42,7 @@ func newWorld(dir string, h history) (*world, error) {
 	w := &world{
 		machine: &machine{disk: newPlatter(filepath.Join(dir, "warehouse")), random: r},
 		dir:     dir, sizes: h.sizes, now: 100 * second, modified: time.Unix(1_700_000_000, 0), meaning: newMeaning(r),
-		promised: map[string]feature.Time{}, histories: map[int64][]string{},
+		promised: map[string]feature.Time{}, histories: map[int64][]string{}, tags: map[string][]string{},
 	}
 	for _, sub := range []string{"src", "warehouse"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
@@ -215,6 +216,8 @@ func (w *world) action(p *process, do verb, r *rand.Rand) error {
 		return err
 	case runRange:
 		return w.runRange(p, r)
+	case tag:
+		return w.tag(p, r)
 	case syncing:
 		_, err := p.engine.Sync(ctx, p.model.Views)
 		return err
@@ -260,6 +263,23 @@ func (w *world) runRange(p *process, r *rand.Rand) error {
 	w.promise(p, results)
 	if errors.Is(err, feature.ErrInvalid) && w.changed(p, view.Name) {
 		return nil
+	}
+	return err
+}
+
+// tag gives the snapshot of a view a tag.
+func (w *world) tag(p *process, r *rand.Rand) error {
+	view, name := p.model.Views[r.IntN(len(p.model.Views))].Name, fmt.Sprintf("tag-%x", r.Uint64())
+	snapshot, err := p.store.Snapshot(context.Background(), view)
+	if errors.Is(err, feature.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = errors.Join(snapshot.Tag(context.Background(), name), snapshot.Close())
+	if err == nil {
+		w.tags[view] = append(w.tags[view], name)
 	}
 	return err
 }
