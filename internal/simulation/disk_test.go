@@ -95,7 +95,7 @@ func (p *platter) cut(r *rand.Rand) error {
 // survivor puts at path what a power cut leaves of n.
 func (p *platter) survivor(path string, n *node, r *rand.Rand) (*node, error) {
 	if n.dir {
-		return n, errors.Join(ignoreExist(os.Mkdir(path, 0o755)))
+		return n, ignoreExist(os.Mkdir(path, 0o755))
 	}
 	content := n.content
 	if !n.synced && n == p.names[path] {

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -12,6 +13,7 @@ type machine struct {
 	processes []*process
 	random    *rand.Rand // what the step that is going on is made of
 	trace     []string
+	broken    error         // of the simulation itself
 	stopped   chan struct{} // an act has come to a pause, or to its end
 }
 
@@ -20,11 +22,11 @@ func (m *machine) tell(format string, args ...any) {
 }
 
 // cut cuts the power: all processes die, and what was not synced is lost in part.
-func (m *machine) cut() error {
+func (m *machine) cut() {
 	for _, p := range m.processes {
 		p.dead = true
 	}
-	return m.disk.cut(m.random)
+	m.broken = errors.Join(m.broken, m.disk.cut(m.random))
 }
 
 // act is what a process does while others do something too. One of them has its turn at a time, from one pause to the next, so that a

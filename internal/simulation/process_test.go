@@ -88,7 +88,8 @@ func (p *process) write(e effect) error {
 		p.dead = true
 		return errDead
 	case powerless:
-		return errors.Join(errDead, p.machine.cut())
+		p.machine.cut()
+		return errDead
 	}
 	return e.error(syscall.EIO)
 }

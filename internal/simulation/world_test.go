@@ -143,9 +143,9 @@ func (w *world) step(s step) error {
 	case s.do == restart:
 		err = w.start(p)
 	case s.do == cut:
-		err = w.cut()
+		w.cut()
 	}
-	if err != nil {
+	if err = errors.Join(err, w.broken); err != nil {
 		return fmt.Errorf("%s: %w", s, err)
 	}
 	for _, p := range w.processes {
@@ -298,11 +298,9 @@ func (w *world) changed(p *process, name string) bool {
 // settle starts everything again, perhaps after a power cut, and runs everything once more.
 func (w *world) settle() error {
 	w.random = rand.New(rand.NewPCG(uint64(w.now), 4))
-	w.tell("-- once more")
+	w.tell("-- and once more")
 	if w.random.IntN(2) == 0 {
-		if err := w.cut(); err != nil {
-			return err
-		}
+		w.cut()
 	}
 	for _, p := range w.processes {
 		if err := w.start(p); err != nil {
@@ -316,7 +314,7 @@ func (w *world) settle() error {
 			}
 		}
 	}
-	return w.look()
+	return errors.Join(w.broken, w.look())
 }
 
 // settled are the runs after which a history is that of the source files as they are now.
