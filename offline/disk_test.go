@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -22,7 +23,7 @@ type brokenDisk struct {
 	reads bool
 	done  bool
 	calls int
-	names []string // directories whose names were made durable
+	log   []string // of what was done to names, and of truncations
 }
 
 var errBroken = &fs.PathError{Op: "use", Path: "the disk", Err: syscall.EIO}
@@ -69,12 +70,15 @@ func (d *brokenDisk) Rename(from, to string) error {
 }
 
 func (d *brokenDisk) Remove(path string) error {
-	return d.write(func() error { return d.OS.Remove(path) })
+	return d.write(func() error {
+		d.log = append(d.log, "remove "+path)
+		return d.OS.Remove(path)
+	})
 }
 
 func (d *brokenDisk) SyncDir(path string) error {
 	return d.write(func() error {
-		d.names = append(d.names, path)
+		d.log = append(d.log, "sync "+path)
 		return d.OS.SyncDir(path)
 	})
 }
@@ -104,7 +108,10 @@ func (f *brokenFile) WriteAt(b []byte, at int64) (n int, err error) {
 func (f *brokenFile) Sync() error { return f.disk.write(f.File.Sync) }
 
 func (f *brokenFile) Truncate(size int64) error {
-	return f.disk.write(func() error { return f.File.Truncate(size) })
+	return f.disk.write(func() error {
+		f.disk.log = append(f.disk.log, "truncate "+f.Name())
+		return f.File.Truncate(size)
+	})
 }
 
 func (f *brokenFile) Read(b []byte) (n int, err error) {
@@ -214,8 +221,37 @@ func TestDirectoriesAreDurable(t *testing.T) {
 	}
 	table := filepath.Join(dir, namespace, "purchases")
 	for _, name := range []string{filepath.Dir(dir), dir, filepath.Dir(table), table, filepath.Join(table, "data"), filepath.Join(table, "metadata")} {
-		if !slices.Contains(d.names, name) {
+		if !slices.Contains(d.log, "sync "+name) {
 			t.Errorf("the names in %s were not made durable", name)
 		}
+	}
+}
+
+// TestRemovalsAreDurable lets a run fail, which then removes what it has made: that has to be durable before the journal forgets it, or a
+// power cut could bring back files that nobody knows of.
+func TestRemovalsAreDurable(t *testing.T) {
+	broken := errors.New("broken on purpose")
+	dir := tempDir(t)
+	d, o := &brokenDisk{at: -1}, smallFiles
+	o.Disk = d
+	o.Step = func(name string, _ bool) error {
+		if name == stepCommit {
+			return broken
+		}
+		return nil
+	}
+	if _, err := first(openStore(t, dir, o)); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	removed := 0
+	for i, done := range d.log {
+		if strings.HasPrefix(done, "remove ") {
+			removed = i
+		}
+	}
+	table := filepath.Join(dir, namespace, "purchases")
+	want := []string{"sync " + filepath.Join(table, "data"), "sync " + filepath.Join(table, "metadata"), "truncate " + filepath.Join(table, lockFile)}
+	if removed == 0 || !slices.Equal(d.log[removed+1:], want) {
+		t.Fatalf("after the removals come %v, want %v", d.log[removed+1:], want)
 	}
 }

@@ -136,6 +136,13 @@ func (j *journal) forget(files []string, committed bool) error {
 			return err
 		}
 	}
+	if len(files) > 0 && !committed { // else a power cut could bring files back that no journal lists any more
+		for _, sub := range []string{"data", "metadata"} {
+			if err := j.disk.SyncDir(filepath.Join(j.dir, sub)); err != nil {
+				return err
+			}
+		}
+	}
 	if err := j.file.Truncate(0); err != nil {
 		return err
 	}
