@@ -78,7 +78,7 @@ func int64s(values []int64) arrow.Array {
 // zeroed returns a slice of n zeros, in the memory of s where that is large enough.
 func zeroed[T any](s []T, n int) []T {
 	if cap(s) < n {
-		return make([]T, n)
+		return make([]T, n, n+n/8) // the next time, it may be a little more
 	}
 	s = s[:n]
 	clear(s)

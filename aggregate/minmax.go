@@ -48,17 +48,16 @@ func newExtremes(t feature.Type, greatest bool) States {
 
 // extremes are least or greatest values.
 type extremes[T any] struct {
-	codec  *codec[T]
-	better func(a, b T) bool
-	pick   func(best T, values []T) T // the best of all
-	best   []T
-	has    []bool
+	codec *codec[T]
+	pick  func(best T, values []T) T // the best of all
+	best  []T
+	has   []bool
 }
 
 func extremesOf[T any](c *codec[T], greatest bool) States {
-	e := &extremes[T]{codec: c, better: c.less, pick: c.least}
+	e := &extremes[T]{codec: c, pick: c.least}
 	if greatest {
-		e.better, e.pick = func(a, b T) bool { return c.less(b, a) }, c.greatest
+		e.pick = c.greatest
 	}
 	return e
 }
@@ -109,7 +108,11 @@ func (e *extremes[T]) addAll(group int32, values []T) {
 
 func (e *extremes[T]) Merge(dst int, from States, src int) {
 	f := from.(*extremes[T])
-	if f.has[src] && (!e.has[dst] || e.better(f.best[src], e.best[dst])) {
+	switch {
+	case !f.has[src]:
+	case e.has[dst]:
+		e.best[dst] = e.pick(e.best[dst], f.best[src:src+1])
+	default:
 		e.best[dst], e.has[dst] = f.best[src], true
 	}
 }

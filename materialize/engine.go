@@ -51,7 +51,9 @@ type Progress interface {
 // Result tells what a run did.
 type Result struct {
 	View      string
-	Range     feature.Range // of event times; empty when there was nothing to do
+	Range     feature.Range   // of event times, from the first to the last computed; empty when there was nothing to do
+	Commits   int             // that computed it; there may be ranges between them that were up to date
+	Stale     []offline.Stale // what of the history was stale before
 	Rebuilt   bool
 	Rows      int64 // stored
 	Filtered  int64 // read, and left out by the view's where
@@ -107,28 +109,97 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 		return Result{}, err
 	}
 	start := e.now()
-	result := Result{View: view.Name}
-	progress, err := e.progress(ctx, view.Name)
+	result := Result{View: view.Name, Range: feature.Range{From: feature.MaxTime, To: feature.MinTime}}
+	p, err := e.plan(ctx, view, r)
 	if err != nil {
 		return result, err
 	}
-	p, err := planRun(view.View, progress, r, feature.TimeOf(start))
-	if err != nil {
-		return result, err
+	result.Rebuilt, result.Stale, result.Watermark = p.rebuild, p.stale, p.until
+	watermark := feature.MinTime
+	if p.done != nil {
+		watermark = p.done.Watermark
 	}
-	result.Range, result.Rebuilt, result.Watermark = p.events, p.rebuild, p.watermark
-	if !p.events.Empty() {
-		if err := e.materialize(ctx, view, p, memory, &result); err != nil {
+	for i, s := range p.steps {
+		if len(p.steps) > 1 {
+			p.label = fmt.Sprintf("%s (%d of %d)", view.Name, i+1, len(p.steps))
+		}
+		if err := e.materialize(ctx, p, s, memory, &result); err != nil {
 			return result, fmt.Errorf("view %s: %w", view.Name, err)
 		}
-	}
-	if e.Online != nil && view.Online {
-		if result.Published, err = e.Publish(ctx, view.View); err != nil {
-			return result, fmt.Errorf("publishing view %s: %w", view.Name, err)
+		// The latest values do not wait for history to be filled in behind them.
+		if i < len(p.steps)-1 && watermark < p.until && s.watermark == p.until {
+			if err := e.publishResult(ctx, view, &result); err != nil {
+				return result, err
+			}
 		}
+		watermark = s.watermark
+	}
+	if err := e.publishResult(ctx, view, &result); err != nil {
+		return result, err
 	}
 	result.Duration = e.now().Sub(start)
 	return result, nil
+}
+
+// publishResult publishes what a run has computed, and adds it to the run's result.
+func (e *Engine) publishResult(ctx context.Context, view *definitions.View, result *Result) error {
+	if e.Online == nil || !view.Online {
+		return nil
+	}
+	published, err := e.Publish(ctx, view.View)
+	if err != nil {
+		return fmt.Errorf("publishing view %s: %w", view.Name, err)
+	}
+	result.Published.Keys += published.Keys
+	result.Published.Rebuilt = result.Published.Rebuilt || published.Rebuilt
+	return nil
+}
+
+// planned is a plan with what it was made from.
+type planned struct {
+	plan
+	view  *definitions.View
+	done  *offline.Progress // nil: never materialized
+	base  int64             // snapshot; that of the last step that has been taken
+	files []source.FileStat
+	until feature.Time // the watermark after the run
+	label string       // names the tasks of a step to the reporter
+}
+
+// plan decides what a run with a request does.
+func (e *Engine) plan(ctx context.Context, view *definitions.View, r Request) (*planned, error) {
+	p := &planned{view: view, label: view.Name}
+	var err error
+	if p.done, p.base, err = e.progress(ctx, view.Name); err != nil {
+		return nil, err
+	}
+	now := feature.TimeOf(e.now())
+	if _, err := askedFor(view.View, p.done, r, now); err != nil { // what is asked for in vain need not wait for the files
+		return nil, err
+	}
+	if p.files, err = survey(ctx, view, p.done); err != nil {
+		return nil, err
+	}
+	var cut func(feature.Range) []feature.Range
+	if r.ranged() || r.Chunk > 0 {
+		pieces, err := source.Pieces(ctx, view.Source.Spec, p.files, feature.Range{From: feature.MinTime, To: feature.MaxTime})
+		if err != nil {
+			return nil, fmt.Errorf("view %s: %w", view.Name, err)
+		}
+		if cut, err = cutter(view.View, pieces, r); err != nil {
+			return nil, err
+		}
+	}
+	if p.plan, err = planRun(view.View, p.done, sourceFiles(p.files), r, now, cut); err != nil {
+		return nil, err
+	}
+	if p.done != nil {
+		p.until = p.done.Watermark
+	}
+	for _, s := range p.steps {
+		p.until = s.watermark // it never falls
+	}
+	return p, nil
 }
 
 func (e *Engine) now() time.Time {
@@ -138,23 +209,23 @@ func (e *Engine) now() time.Time {
 	return time.Now()
 }
 
-// progress returns how far the view's history is; nil when it has none.
-func (e *Engine) progress(ctx context.Context, view string) (*offline.Progress, error) {
+// progress returns how far the view's history is, and the snapshot that says so; nil and [offline.NoSnapshot] when it has none.
+func (e *Engine) progress(ctx context.Context, view string) (*offline.Progress, int64, error) {
 	snapshot, err := e.Offline.Snapshot(ctx, view)
 	if errors.Is(err, feature.ErrNotFound) {
-		return nil, nil
+		return nil, offline.NoSnapshot, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	p := snapshot.Progress()
-	return &p, snapshot.Close()
+	return &p, snapshot.ID(), snapshot.Close()
 }
 
 // Watermark returns the time that a view is materialized to and, if it is online, published to; feature.MinTime where that was never,
 // or by another definition.
 func (e *Engine) Watermark(ctx context.Context, view *definitions.View) (feature.Time, error) {
-	done, err := e.progress(ctx, view.Name)
+	done, _, err := e.progress(ctx, view.Name)
 	if err != nil || done == nil || done.Hash != view.Hash {
 		return feature.MinTime, err
 	}
@@ -168,19 +239,21 @@ func (e *Engine) Watermark(ctx context.Context, view *definitions.View) (feature
 	return min(done.Watermark, state.Watermark), nil
 }
 
-// materialize replaces the plan's range of the view's history: read, filter, compute, sort, add up to tiles, commit.
-func (e *Engine) materialize(ctx context.Context, view *definitions.View, p plan, memory int64, result *Result) error {
-	rowsView := rowsOf(view)
+// materialize takes a step of a plan, one commit: read, filter, compute, sort, add up to tiles, replace.
+func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory int64, result *Result) error {
+	begun := e.now()
+	view, rowsView := p.view, rowsOf(p.view)
 	s := newSorter(rowsView, e.TempDir, memory/2) // the other half: a batch of each run in a merge, and a row group being written
 	defer func() { _ = s.close() }()              // its files have no name any more
-	rows, err := e.readInto(ctx, view, rowsView, p, s, result)
+	rows, filtered, err := e.readInto(ctx, p, st.rows, rowsView, s)
 	if err != nil {
 		return err
 	}
-	commit := offline.Commit{Range: p.events, Rebuild: p.rebuild, Progress: offline.Progress{
-		Watermark: p.watermark, Start: p.start, Range: p.events, RunID: uuid.NewString(), Hash: view.Hash, Version: e.Version, Sources: sourceFiles(rows.Files),
-	}}
-	bar := e.start(view.Name+": writing", rows.Rows-result.Filtered)
+	commit := offline.Commit{Base: p.base, Range: st.events, Rebuild: p.rebuild, Progress: offline.Progress{
+		Watermark: st.watermark, Start: st.start, Range: st.events, RunID: uuid.NewString(), Hash: view.Hash, Version: e.Version,
+		Sources: sourceFiles(p.files), Stale: st.left, RowsRead: rows.Rows,
+	}, Took: func() time.Duration { return e.now().Sub(begun) }}
+	bar := e.start(p.label+": writing", rows.Rows-filtered)
 	defer bar.Fail()
 	snapshot, err := e.Offline.Replace(ctx, view.View, commit, func(w *offline.Writer) error {
 		write := func(batch arrow.RecordBatch) error {
@@ -208,8 +281,16 @@ func (e *Engine) materialize(ctx context.Context, view *definitions.View, p plan
 		return err
 	}
 	bar.Done("")
-	result.Snapshot, result.Skipped = snapshot.ID(), rows.Skipped
+	p.base = snapshot.ID()
+	result.note(st, rows, filtered, p.base)
 	return snapshot.Close()
+}
+
+// note adds a step to the result of its run.
+func (r *Result) note(st step, rows source.Stats, filtered, snapshot int64) {
+	r.Range = feature.Range{From: min(r.Range.From, st.events.From), To: max(r.Range.To, st.events.To)}
+	r.Commits++
+	r.Filtered, r.Skipped, r.Snapshot = r.Filtered+filtered, r.Skipped+rows.Skipped, snapshot
 }
 
 // start tells the reporter of a task. Its Fail may be deferred: after Done it does nothing.
@@ -220,33 +301,35 @@ func (e *Engine) start(task string, rows int64) Progress {
 	return e.Report.Start(task, rows)
 }
 
-// readInto reads the plan's range of the view's source into the sorter.
-func (e *Engine) readInto(ctx context.Context, view *definitions.View, rowsView *feature.View, p plan, s sorter, result *Result) (source.Stats, error) {
-	total, err := source.Count(ctx, view.Source.Spec, p.rows)
+// readInto reads a range of the view's source into the sorter, and returns how many of the rows the view's where has left out.
+func (e *Engine) readInto(ctx context.Context, p *planned, events feature.Range, rowsView *feature.View, s sorter) (stats source.Stats, filtered int64, err error) {
+	view := p.view
+	pieces, err := source.Pieces(ctx, view.Source.Spec, p.files, events)
 	if err != nil {
-		return source.Stats{}, err
+		return stats, 0, err
 	}
-	bar := e.start(view.Name+": reading", total)
+	total, _ := amount(pieces, events)
+	bar := e.start(p.label+": reading", total)
 	defer bar.Fail()
 	c := newComputer(view, rowsView)
-	request := source.Request{Range: p.rows, Keys: view.SourceKeys(), Columns: view.SourceColumns()}
-	stats, err := source.Read(ctx, view.Source.Spec, request, func(b source.Batch) error {
+	request := source.Request{Range: events, Keys: view.SourceKeys(), Columns: view.SourceColumns(), Files: p.files}
+	stats, err = source.Read(ctx, view.Source.Spec, request, func(b source.Batch) error {
 		bar.Add(b.Record.NumRows())
 		rows, err := c.rows(b.Record)
 		if err != nil {
 			return fmt.Errorf("%s, rows from %d: %w", b.File, b.FirstRow, err)
 		}
-		result.Filtered += b.Record.NumRows() - rows.NumRows()
+		filtered += b.Record.NumRows() - rows.NumRows()
 		if rows.NumRows() == 0 {
 			return nil
 		}
 		return s.add(ctx, rows)
 	})
 	if err != nil {
-		return stats, err
+		return stats, filtered, err
 	}
 	bar.Done("")
-	return stats, nil
+	return stats, filtered, nil
 }
 
 type silent struct{}
@@ -254,12 +337,3 @@ type silent struct{}
 func (silent) Add(int64)   {}
 func (silent) Done(string) {}
 func (silent) Fail()       {}
-
-// sourceFiles lists the files of a run as the commit keeps them.
-func sourceFiles(files []source.FileStat) []offline.SourceFile {
-	out := make([]offline.SourceFile, len(files))
-	for i, f := range files {
-		out[i] = offline.SourceFile{Path: f.Path, Size: f.Size, ModTime: feature.TimeOf(f.ModTime), Rows: f.Rows}
-	}
-	return out
-}

@@ -97,7 +97,7 @@ func (e *Engine) sync(ctx context.Context, views []*definitions.View, publish fu
 		if !view.Online {
 			continue
 		}
-		progress, err := e.progress(ctx, view.Name)
+		progress, _, err := e.progress(ctx, view.Name)
 		if err != nil {
 			return done, err
 		}

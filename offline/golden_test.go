@@ -14,6 +14,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -61,7 +62,10 @@ func TestGolden(t *testing.T) {
 	s := openStore(t, dir, Options{})
 	c := commitFor(feature.Range{From: 1000, To: 1999})
 	c.Progress.RunID = "0b7c/1"
-	c.Progress.Sources = []SourceFile{{Path: "data/a.parquet", Size: 12, ModTime: 5, Rows: 3}}
+	c.Progress.Sources = []SourceFile{{Path: "data/a.parquet", Size: 12, ModTime: 5, Rows: 3, From: 1000, To: 1999}}
+	c.Progress.Stale = []Stale{{From: 100, To: 200, Why: "data/b.parquet is new"}}
+	c.Progress.RowsRead = 7
+	c.Took = func() time.Duration { return 3 * time.Millisecond }
 	snapshot, err := replace(s, wide(), c, wideRows(), 10)
 	if err != nil {
 		t.Fatal(err)

@@ -11,9 +11,10 @@ import (
 
 // handles keeps a snapshot's data files open between reads, no more than max that nobody is reading.
 type handles struct {
-	disk disk.FS
-	view string
-	max  int
+	disk   disk.FS
+	view   string
+	max    int
+	memory parquetio.Memory // of the columns that are read
 
 	mu     sync.Mutex
 	open   map[string]*handle
@@ -67,6 +68,7 @@ func (h *handles) openFile(f *dataFile) (*handle, error) {
 		return nil, errors.Join(feature.Errorf(feature.ErrCorrupt, "view %s: the data file %s has %d rows in %d bytes, its table says %d in %d",
 			h.view, f.Path, file.Rows(), file.Bytes(), f.Rows, f.Bytes), file.Close())
 	}
+	file.UseMemory(&h.memory)
 	o := &handle{file: file, paths: map[int]string{}, byName: true}
 	for _, c := range file.Columns() {
 		if c.FieldID > 0 {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 
@@ -20,7 +21,29 @@ type SourceFile struct {
 	Size    int64        `json:"size"`
 	ModTime feature.Time `json:"mtime"`
 	Rows    int64        `json:"rows"`
+	// From and To bound the event times of all its rows: all of time where an older asof has not noted them, From > To where there are none.
+	From feature.Time `json:"from"`
+	To   feature.Time `json:"to"`
 }
+
+// UnmarshalJSON reads a file as it was noted, by an older asof perhaps.
+func (f *SourceFile) UnmarshalJSON(text []byte) error {
+	type plain SourceFile
+	p := plain{From: feature.MinTime, To: feature.MaxTime}
+	err := json.Unmarshal(text, &p)
+	*f = SourceFile(p)
+	return err
+}
+
+// Stale is a part of the history that is not what the source files say: rows have come late, changed or gone, or a backfill has not got so far.
+type Stale struct {
+	From feature.Time `json:"from"` // both ends included
+	To   feature.Time `json:"to"`
+	Why  string       `json:"why"`
+}
+
+// Range returns the event times of s.
+func (s Stale) Range() feature.Range { return feature.Range{From: s.From, To: s.To} }
 
 // Progress is what a commit records of the view's state and of the run that made it. It is stored nowhere but in the
 // properties of the commit's snapshot.
@@ -34,21 +57,33 @@ type Progress struct {
 	Range feature.Range
 	// RunID names the run, Version the asof that ran, Hash the definition (feature.View.Hash).
 	RunID, Hash, Version string
-	// Sources are all source files that the view's history was made from.
+	// Sources are all source files that the view's history was made from, save for what is Stale.
 	Sources []SourceFile
+	// Stale are the parts of the history, or of what a backfill will add to it, that wait for a later run.
+	Stale []Stale
 	// Rows is how many rows the run wrote into its range; [Store.Replace] fills it.
 	Rows int64
+	// RowsRead is how many rows of the source the run has read for the commit, Took how long that and the writing took.
+	RowsRead int64
+	Took     time.Duration // [Store.Replace] fills it
 }
+
+// NoSnapshot is a [Commit]'s Base where a view has no history yet.
+const NoSnapshot int64 = -1
 
 // Commit is a change of a view's history.
 type Commit struct {
 	SnapshotID int64 // what the commit made; the store gives it
+	// Base is the snapshot that the run was planned on: when another is current meanwhile, the commit fails with ErrConflict. 0 is any.
+	Base int64
 	// Range is what the commit replaces: afterwards the view's rows with event times in it are those that the run
 	// wrote. Nothing else changes.
 	Range feature.Range
 	// Rebuild throws away the whole table instead, with its columns and keys.
 	Rebuild  bool
 	Progress Progress
+	// Took is asked, just before the commit, how long the run has taken; nil: that is not noted.
+	Took func() time.Duration
 }
 
 // The snapshot properties. Numbers are decimal; times are microseconds since the epoch.
@@ -66,6 +101,9 @@ const (
 	propVersion   = "asof.version"
 	propRows      = "asof.rows"
 	propSources   = "asof.sources"
+	propStale     = "asof.stale"
+	propRead      = "asof.rows-read"
+	propTook      = "asof.took-micros"
 
 	formatVersion = "1"
 	// packedPrefix marks a value as base64 of a deflate stream. Values that are shorter than packedMin stay readable.
@@ -92,6 +130,16 @@ func (c *Commit) properties(files string, keys []string) (iceberg.Properties, er
 	}
 	if c.Rebuild {
 		props[propRebuild] = "true"
+	}
+	if p.Took > 0 {
+		props[propRead], props[propTook] = strconv.FormatInt(p.RowsRead, 10), strconv.FormatInt(p.Took.Microseconds(), 10)
+	}
+	if len(p.Stale) > 0 {
+		stale, err := json.Marshal(p.Stale)
+		if err != nil {
+			return nil, feature.Errorf(feature.ErrInternal, "encoding stale ranges: %w", err)
+		}
+		props[propStale] = pack(string(stale))
 	}
 	return props, nil
 }
@@ -120,14 +168,41 @@ func parseCommit(id int64, props iceberg.Properties) (Commit, error) {
 		*f.into = n
 	}
 	p.Range = c.Range
-	sources, err := unpack(props[propSources])
+	if err := parseList(id, props, propSources, &p.Sources); err != nil {
+		return c, err
+	}
+	if props[propStale] != "" {
+		if err := parseList(id, props, propStale, &p.Stale); err != nil {
+			return c, err
+		}
+	}
+	return c, parseTook(id, props, p)
+}
+
+// parseTook reads how long a run took, which the commits of older versions do not say.
+func parseTook(id int64, props iceberg.Properties, p *Progress) error {
+	if props[propTook] == "" {
+		return nil
+	}
+	read, err1 := strconv.ParseInt(props[propRead], 10, 64)
+	took, err2 := strconv.ParseInt(props[propTook], 10, 64)
+	if err1 != nil || err2 != nil {
+		return feature.Errorf(feature.ErrCorrupt, "snapshot %d: properties %s and %s are %q and %q, not numbers", id, propRead, propTook, props[propRead], props[propTook])
+	}
+	p.RowsRead, p.Took = read, time.Duration(took)*time.Microsecond
+	return nil
+}
+
+// parseList reads a property that holds a JSON array.
+func parseList[T any](id int64, props iceberg.Properties, name string, into *[]T) error {
+	text, err := unpack(props[name])
 	if err == nil {
-		err = json.Unmarshal([]byte(sources), &p.Sources)
+		err = json.Unmarshal([]byte(text), into)
 	}
 	if err != nil {
-		return c, feature.Errorf(feature.ErrCorrupt, "snapshot %d: property %s: %w", id, propSources, err)
+		return feature.Errorf(feature.ErrCorrupt, "snapshot %d: property %s: %w", id, name, err)
 	}
-	return c, nil
+	return nil
 }
 
 // parseKeys reads the key columns from the properties of a snapshot.

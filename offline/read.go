@@ -168,7 +168,7 @@ func (r *Run) FirstKeyBounds() (min, max feature.Key, ok bool) {
 func (r *Run) Pages() []Page { return r.pages }
 
 // Read returns the named columns of the rows in spans, which are ascending and disjoint; nil spans are all rows. A column
-// that was added to the table after the run was written is NULL.
+// that was added to the table after the run was written is NULL. Memory of columns that the caller releases serves later reads.
 func (r *Run) Read(ctx context.Context, columns []string, spans []Span) ([]arrow.Array, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -195,6 +195,7 @@ func (r *Run) Read(ctx context.Context, columns []string, spans []Span) ([]arrow
 		path, _ := h.path(c)
 		as := decodedAs{path: h.file.Same(r.group, path), required: c.required, t: c.Type}
 		if arrays[i] = decoded[as]; arrays[i] != nil {
+			arrays[i].Retain()
 			continue
 		}
 		if order == nil {

@@ -48,8 +48,8 @@ type replacement struct {
 //
 // While it runs no other writer gets to the view, in any process: they fail with ErrUnavailable, naming this one. Readers go on.
 // When it fails the history is as it was, unless the error comes from a step after the commit. ErrConflict tells that another
-// engine has changed the table meanwhile, another run has brought the history further, or another definition rebuilt it; ErrInvalid that the
-// view's columns are not those stored, and the table needs a rebuild. A repetition with the same input gives the same history.
+// run or engine has changed the table since c.Base, or another definition rebuilt it; ErrInvalid that the view's columns are not those
+// stored, and the table needs a rebuild. A repetition with the same input gives the same history.
 func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write func(w *Writer) error) (_ *Snapshot, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -88,11 +88,16 @@ func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write
 // prepare loads the table and stages what the commit does to its schema.
 func (p *replacement) prepare(ctx context.Context) error {
 	base, err := p.run.store.load(ctx, p.view.Name)
-	switch {
-	case errors.Is(err, feature.ErrNotFound):
+	if err != nil && !errors.Is(err, feature.ErrNotFound) {
+		return err
+	}
+	p.base = base
+	if err := p.checkBase(); err != nil {
+		return err
+	}
+	if base == nil {
 		err = p.create()
-	case err == nil:
-		p.base = base
+	} else {
 		err = p.extend(ctx)
 	}
 	if err != nil {
@@ -114,6 +119,18 @@ func (p *replacement) prepare(ctx context.Context) error {
 	}
 	p.order = viewOrder(p.view)
 	return nil
+}
+
+// checkBase fails unless the table is as it was when the run was planned.
+func (p *replacement) checkBase() error {
+	current := NoSnapshot
+	if p.base != nil && p.base.meta.CurrentSnapshot() != nil {
+		current = p.base.meta.CurrentSnapshot().SnapshotID
+	}
+	if p.commit.Base == 0 || p.commit.Base == current {
+		return nil
+	}
+	return feature.Errorf(feature.ErrConflict, "view %s: its history has changed since this run was planned, by another run or engine: run again", p.view.Name)
 }
 
 // close closes what reading the old files has opened.
@@ -187,8 +204,7 @@ func (p *replacement) extend(ctx context.Context) error {
 		return feature.Errorf(feature.ErrConflict, "view %s: its history has been computed again by another definition meanwhile: run again with the definitions that are applied now", p.view.Name)
 	}
 	if now.Watermark < before.Watermark || now.Start > before.Start {
-		// What the run was planned on is out of date.
-		return feature.Errorf(feature.ErrConflict, "view %s: its history goes from %s to %s by now, and the run would make it end at %s and begin at %s, which only a rebuild may do: run again",
+		return feature.Errorf(feature.ErrInvalid, "view %s: its history goes from %s to %s and the run would make it end at %s and begin at %s: only a rebuild may do that",
 			p.view.Name, before.Start, before.Watermark, now.Watermark, now.Start)
 	}
 	return nil
@@ -240,6 +256,9 @@ func (p *replacement) write(ctx context.Context, write func(*Writer) error) ([]i
 
 // publish makes the commit.
 func (p *replacement) publish(ctx context.Context, removed, added []iceberg.DataFile) (*version, error) {
+	if p.commit.Took != nil {
+		p.commit.Progress.Took = p.commit.Took()
+	}
 	props, err := p.commit.properties(p.run.prefix, keyNames(p.view))
 	if err != nil {
 		return nil, err

@@ -152,18 +152,17 @@ func TestReplaceRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		view   *feature.View
 		commit Commit
-		kind   error
 	}{
-		"empty range":         {purchases(), commitFor(feature.Range{From: 1, To: 0}), feature.ErrInvalid},
-		"watermark decreases": {purchases(), commitFor(feature.Range{From: 0, To: 50}), feature.ErrConflict},
-		"start increases":     {purchases(), commitFor(feature.Range{From: 1, To: 200}), feature.ErrConflict},
-		"another type":        {wider, commitFor(later), feature.ErrInvalid},
-		"a path for a name":   {renamed, commitFor(later), feature.ErrInvalid},
-		"no key":              {unkeyed, commitFor(later), feature.ErrInvalid},
-		"no created time":     {moved, commitFor(later), feature.ErrInvalid},
+		"empty range":         {purchases(), commitFor(feature.Range{From: 1, To: 0})},
+		"watermark decreases": {purchases(), commitFor(feature.Range{From: 0, To: 50})},
+		"start increases":     {purchases(), commitFor(feature.Range{From: 1, To: 200})},
+		"another type":        {wider, commitFor(later)},
+		"a path for a name":   {renamed, commitFor(later)},
+		"no key":              {unkeyed, commitFor(later)},
+		"no created time":     {moved, commitFor(later)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := replace(s, c.view, c.commit, nil, 1); !errors.Is(err, c.kind) {
+			if _, err := replace(s, c.view, c.commit, nil, 1); !errors.Is(err, feature.ErrInvalid) {
 				t.Errorf("got %v", err)
 			}
 			checkHistory(t, dir, 1)

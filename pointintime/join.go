@@ -24,7 +24,7 @@ type Run interface {
 	Events() feature.Range
 	// Pages gives row ranges with bounds on the first key part, covering all rows in order; nil when unknown.
 	Pages() []offline.Page
-	// Read returns the named columns of the rows in spans; nil spans are all rows.
+	// Read returns the named columns of the rows in spans; nil spans are all rows. The caller may release them.
 	Read(ctx context.Context, columns []string, spans []offline.Span) ([]arrow.Array, error)
 }
 
@@ -84,7 +84,8 @@ type joiner[K keysort.Ordered] struct {
 	columns []string // keys, event time, created time: what the walk reads
 	out     *output
 	windows *windowed // nil for a latest-value view
-	pool    statePool // of its shards
+	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row.
+	groups, answers statePool
 }
 
 func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, keysOf func([]arrow.Array, int) []K) (*Answer, error) {
@@ -191,6 +192,7 @@ func (j *joiner[K]) shard(ctx context.Context, rows []uint32) error {
 			return err
 		}
 		walk(sp, h, int32(r), j.o.AsKnown && h.created != nil, m)
+		h.release()
 	}
 	return j.gather(ctx, sp, m, spans)
 }
@@ -230,7 +232,7 @@ func (j *joiner[K]) spans(run Run, sp spine[K]) []offline.Span {
 	return spans
 }
 
-// read returns the rows of spans for the walk.
+// read returns the rows of spans for the walk, to be released by the caller.
 func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (history[K], error) {
 	columns, err := run.Read(ctx, j.columns, spans)
 	if err != nil {
@@ -241,7 +243,7 @@ func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (hi
 	if !ok || events.NullN() > 0 {
 		return history[K]{}, feature.Errorf(feature.ErrCorrupt, "view %s: stored history has event times that are NULL or no timestamps", j.q.View.Name)
 	}
-	h := history[K]{keys: j.keysOf(keys, events.Len()), events: keysort.Timestamps(events)}
+	h := history[K]{keys: j.keysOf(keys, events.Len()), events: keysort.Timestamps(events), columns: columns}
 	if len(h.keys) != len(h.events) {
 		return history[K]{}, fmt.Errorf("view %s: %d keys beside %d event times", j.q.View.Name, len(h.keys), len(h.events))
 	}
@@ -290,6 +292,7 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 				return err
 			}
 			j.out.columns[c].scatter(values[0], from, to)
+			release(values)
 		}
 	}
 	return nil

@@ -92,9 +92,32 @@ func (r *memoryRun) Read(_ context.Context, columns []string, spans []offline.Sp
 		if !ok {
 			return nil, fmt.Errorf("no column %s", name)
 		}
-		out[i] = interleave.Rows([]arrow.Array{column}, make([]int32, len(rows)), rows)
+		out[i] = spoiling(interleave.Rows([]arrow.Array{column}, make([]int32, len(rows)), rows))
 	}
 	return out, nil
+}
+
+// spoiling returns a column as it is, or a copy of one of fixed width whose values are overwritten when it is released, as those of a stored
+// run are by later reads.
+func spoiling(a arrow.Array) arrow.Array {
+	d := a.Data()
+	if _, ok := d.DataType().(arrow.FixedWidthDataType); !ok {
+		return a
+	}
+	values := memory.NewBufferWithAllocator(bytes.Clone(d.Buffers()[1].Bytes()), &spoiler{})
+	defer values.Release()
+	data := array.NewData(d.DataType(), d.Len(), []*memory.Buffer{d.Buffers()[0], values}, nil, d.NullN(), d.Offset())
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// spoiler is an allocator that overwrites what it gets back.
+type spoiler struct{ memory.GoAllocator }
+
+func (*spoiler) Free(b []byte) {
+	for i := range b {
+		b[i] = 0xa5
+	}
 }
 
 func arrayOf(t feature.Type, values []any) arrow.Array {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/asof-store/asof/aggregate"
 	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/offline"
 )
 
 // unbounded stands for the length of a window without a left end.
@@ -30,17 +31,20 @@ type slicing[K keysort.Ordered] struct {
 	begins  []bool    // which slices are the first of their key
 	wanted  []bool    // which slices are in any window
 
-	pieces [][]aggregate.Span // for each run, which of its tiles lie in which slice
+	pieces []aggregate.Span // which tiles lie in which slice, run after run
+	ofRun  []offline.Span   // for each run, which of pieces are of its tiles
 	// Of each slice's latest tile; createdMax is the latest created time of any of its tiles, MaxInt64 where one is NULL. The
 	// latter two are nil for tiles without created times.
 	newest, newestCreated, createdMax []int64
 }
 
 func newSlicing[K keysort.Ordered](sp spine[K], windows []int64, runs int, created bool) *slicing[K] {
-	c := &slicing[K]{sp: sp, windows: windows, key: make([]int32, len(sp.keys)), last: make([]int32, len(sp.keys)), pieces: make([][]aggregate.Span, runs)}
+	c := &slicing[K]{sp: sp, windows: windows, key: make([]int32, len(sp.keys)), last: make([]int32, len(sp.keys)), ofRun: make([]offline.Span, runs)}
 	for range windows {
 		c.first = append(c.first, make([]int32, len(sp.keys)))
 	}
+	ends := (1 + len(windows)) * len(sp.keys) // at most
+	c.ends, c.begins = make([]int64, 0, ends), make([]bool, 0, ends)
 	for s := 0; s < len(sp.keys); {
 		end := blockEnd(sp.keys, s)
 		c.cut(s, end)
@@ -126,13 +130,18 @@ func (c *slicing[K]) findWanted() {
 // walk finds the slices of a run's tiles. Time is linear in the spine and the run, and logarithmic in stretches of either that
 // the other lacks.
 func (c *slicing[K]) walk(h history[K], run int) {
+	if c.pieces == nil {
+		c.pieces = make([]aggregate.Span, 0, len(c.ends)+len(c.ends)/8) // some slices have tiles of several runs
+	}
+	c.ofRun[run].From = len(c.pieces)
 	eachKey(c.sp.keys, h.keys, func(s, sEnd, i, iEnd int) {
-		c.walkKey(int(c.key[s]), int(c.last[sEnd-1])+1, h, i, iEnd, run)
+		c.walkKey(int(c.key[s]), int(c.last[sEnd-1])+1, h, i, iEnd)
 	})
+	c.ofRun[run].To = len(c.pieces)
 }
 
 // walkKey is walk for one key: its slices [slice, sliceEnd), its tiles [i, iEnd).
-func (c *slicing[K]) walkKey(slice, sliceEnd int, h history[K], i, iEnd int, run int) {
+func (c *slicing[K]) walkKey(slice, sliceEnd int, h history[K], i, iEnd int) {
 	for i < iEnd {
 		slice += sort.Search(sliceEnd-slice, func(k int) bool { return c.ends[slice+k] >= h.events[i] })
 		if slice == sliceEnd {
@@ -142,7 +151,7 @@ func (c *slicing[K]) walkKey(slice, sliceEnd int, h history[K], i, iEnd int, run
 		i = after(h.events[:iEnd], i, c.ends[slice])
 		c.note(slice, h, from, i)
 		if c.wanted[slice] {
-			c.pieces[run] = append(c.pieces[run], aggregate.Span{Group: int32(slice), From: int32(from), To: int32(i)})
+			c.pieces = append(c.pieces, aggregate.Span{Group: int32(slice), From: int32(from), To: int32(i)})
 		}
 		slice++
 	}
@@ -190,7 +199,7 @@ func after(events []int64, i int, end int64) int {
 func (c *slicing[K]) groups() int { return len(c.ends) }
 
 func (c *slicing[K]) spans(_, run int, _ func() (history[K], error)) ([]aggregate.Span, error) {
-	return c.pieces[run], nil
+	return c.pieces[c.ofRun[run].From:c.ofRun[run].To], nil
 }
 
 // layer is always 0: one set of groups serves all windows.
@@ -255,7 +264,7 @@ func (c *slicing[K]) answer(f *folded, window int, out aggregate.States) {
 			}
 		}
 	}, len(c.ends))
-	remover, _ := f.states.(aggregate.Remover)
+	remover, _ := out.(aggregate.Remover)
 	for s := range c.sp.keys {
 		first, last := int(c.first[window][s]), int(c.last[s])
 		switch {
@@ -263,9 +272,9 @@ func (c *slicing[K]) answer(f *folded, window int, out aggregate.States) {
 		case remover == nil:
 			f.tree.merge(out, s, first, last+1)
 		default:
-			out.Merge(s, remover, last)
+			out.Merge(s, f.states, last)
 			if first > int(c.key[s]) {
-				out.(aggregate.Remover).Remove(s, remover, first-1)
+				remover.Remove(s, f.states, first-1)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import "github.com/asof-store/asof/aggregate"
 // folded are the states of a shard's groups, made ready for merging ranges of them.
 type folded struct {
 	spec   *aggregate.Spec
+	pool   *statePool // what the states come from
 	states aggregate.States
 	ready  bool
 	tree   tree // of states that cannot be taken out again
@@ -20,7 +21,15 @@ func (f *folded) prepare(sumUp func(aggregate.Remover), n int) {
 		sumUp(remover)
 		return
 	}
-	f.tree = newTree(f.spec, f.states, n)
+	f.tree = newTree(f.states, f.pool.get(f.spec, n), n)
+}
+
+// free gives the memory of the states back.
+func (f *folded) free() {
+	f.pool.put(f.spec, f.states)
+	if f.tree.nodes != nil {
+		f.pool.put(f.spec, f.tree.nodes)
+	}
 }
 
 // tree is a segment tree: node i is the merge of nodes 2i and 2i+1, and node n+i is leaf i.
@@ -30,9 +39,9 @@ type tree struct {
 	nodes  aggregate.States
 }
 
-func newTree(spec *aggregate.Spec, leaves aggregate.States, n int) tree {
-	t := tree{n: n, leaves: leaves, nodes: spec.New()}
-	t.nodes.Reset(n)
+// newTree builds the tree above n leaves; nodes are n empty groups.
+func newTree(leaves, nodes aggregate.States, n int) tree {
+	t := tree{n: n, leaves: leaves, nodes: nodes}
 	for i := n - 1; i > 0; i-- {
 		t.mergeNode(t.nodes, i, 2*i)
 		t.mergeNode(t.nodes, i, 2*i+1)

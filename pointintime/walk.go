@@ -3,6 +3,8 @@ package pointintime
 import (
 	"container/heap"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/asof-store/asof/internal/keysort"
 )
 
@@ -21,6 +23,17 @@ type history[K keysort.Ordered] struct {
 	keys    []K
 	events  []int64
 	created []int64 // unknownCreated where NULL; nil for a view without created times
+
+	columns []arrow.Array // what these share memory with
+}
+
+// release gives the memory of the rows back, which nobody looks at any more.
+func (h *history[K]) release() { release(h.columns) }
+
+func release(columns []arrow.Array) {
+	for _, c := range columns {
+		c.Release()
+	}
 }
 
 // unknownCreated stands for a NULL created time: the lowest of all in a tie, and never known.

@@ -96,6 +96,9 @@ func (j *joiner[K]) windowShards(workers int) [][]uint32 {
 	)
 	ends := 1 + len(j.windows.lengths) // that each row has
 	parts := max(1, len(j.rows)*ends/endsWanted, min(workers, len(j.rows)/1024))
+	if parts > 1 {
+		parts += workers - 1 - (parts-1)%workers // the last ones end together
+	}
 	var shards [][]uint32
 	for _, rows := range keysort.Split(j.rows, j.keys, nil, parts) {
 		shards = append(shards, keysort.Split(rows, j.keys, j.asOf, 1+len(rows)*ends/endsMax)...)
@@ -153,6 +156,7 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows []uint32) error {
 			return err
 		}
 		w.cover.walk(h, r)
+		h.release()
 	}
 	w.found()
 	for _, features := range j.windows.inputs {
@@ -246,8 +250,8 @@ func (w *windowShard[K]) window(features []int, window int, states map[string]*f
 		for i := range call.Specs {
 			spec := &call.Specs[i]
 			if answers[spec.Name()] == nil {
-				answer := w.pool.get(spec, len(w.sp.keys))
-				defer w.pool.put(spec, answer)
+				answer := w.answers.get(spec, len(w.sp.keys))
+				defer w.answers.put(spec, answer)
 				w.cover.answer(states[spec.Name()], window, answer)
 				answers[spec.Name()] = answer
 			}
@@ -268,51 +272,59 @@ func (w *windowShard[K]) fold(ctx context.Context, specs []*aggregate.Spec, laye
 	var columns []string
 	timed := false
 	for _, spec := range specs {
-		states[spec.Name()] = &folded{spec: spec, states: w.pool.get(spec, w.cover.groups())}
+		states[spec.Name()] = &folded{spec: spec, pool: &w.groups, states: w.groups.get(spec, w.cover.groups())}
 		for _, c := range spec.Columns {
 			columns = append(columns, c.Name)
 		}
 		timed = timed || spec.Timed
 	}
-	for r, run := range w.runs {
+	for r := range w.runs {
 		if len(w.spans[r]) == 0 {
 			continue
 		}
-		read := sync.OnceValues(func() (history[K], error) { return w.read(ctx, run, w.spans[r]) })
-		spans, err := w.cover.spans(layer, r, read)
-		if err != nil {
+		if err := w.foldRun(ctx, r, layer, specs, columns, timed, states); err != nil {
 			return nil, err
-		}
-		if len(spans) == 0 {
-			continue
-		}
-		var times aggregate.Times
-		if timed {
-			h, err := read()
-			if err != nil {
-				return nil, err
-			}
-			times = aggregate.Times{Events: h.events, Created: h.created}
-		}
-		tiles, err := run.Read(ctx, columns, w.spans[r])
-		if err != nil {
-			return nil, err
-		}
-		for _, spec := range specs {
-			n := len(spec.Columns)
-			if err := states[spec.Name()].states.Fold(tiles[:n], times, spans); err != nil {
-				return nil, fmt.Errorf("view %s, column %s: %w", w.q.View.Name, spec.Name(), err)
-			}
-			tiles = tiles[n:]
 		}
 	}
 	return states, nil
 }
 
+// foldRun merges the tiles of run r; columns are those of specs, and timed tells that one of these looks at times.
+func (w *windowShard[K]) foldRun(ctx context.Context, r, layer int, specs []*aggregate.Spec, columns []string, timed bool, states map[string]*folded) error {
+	run := w.runs[r]
+	read := sync.OnceValues(func() (history[K], error) { return w.read(ctx, run, w.spans[r]) })
+	spans, err := w.cover.spans(layer, r, read)
+	if err != nil || len(spans) == 0 {
+		return err
+	}
+	var times aggregate.Times
+	if timed {
+		h, err := read()
+		if err != nil {
+			return err
+		}
+		defer h.release()
+		times = aggregate.Times{Events: h.events, Created: h.created}
+	}
+	tiles, err := run.Read(ctx, columns, w.spans[r])
+	if err != nil {
+		return err
+	}
+	defer release(tiles)
+	for _, spec := range specs {
+		n := len(spec.Columns)
+		if err := states[spec.Name()].states.Fold(tiles[:n:n], times, spans); err != nil {
+			return fmt.Errorf("view %s, column %s: %w", w.q.View.Name, spec.Name(), err)
+		}
+		tiles = tiles[n:]
+	}
+	return nil
+}
+
 // free gives the memory of states back.
 func (w *windowShard[K]) free(states map[string]*folded) {
 	for _, f := range states {
-		w.pool.put(f.spec, f.states)
+		f.free()
 	}
 }
 

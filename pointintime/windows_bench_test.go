@@ -103,6 +103,7 @@ func (r wholeRun) Read(_ context.Context, columns []string, _ []offline.Span) ([
 	out := make([]arrow.Array, len(columns))
 	for i, name := range columns {
 		out[i] = r.columns[name]
+		out[i].Retain()
 	}
 	return out, nil
 }

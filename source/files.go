@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/parquetio"
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -77,15 +76,10 @@ func isHidden(match, pattern string) bool {
 
 // open opens a file that [Files] has found.
 func (s *Spec) open(file string) (*parquetio.File, error) {
-	d := s.Disk
-	if d == nil {
-		d = disk.OS{}
+	if s.Disk == nil {
+		return parquetio.Open(s.path(file))
 	}
-	f, err := parquetio.OpenOn(d, s.path(file))
-	if errors.Is(err, feature.ErrNotFound) {
-		return nil, feature.Errorf(feature.ErrUnavailable, "%s was removed while the source was being read: run again", s.path(file))
-	}
-	return f, err
+	return parquetio.OpenOn(s.Disk, s.path(file))
 }
 
 // path is where a file of the source is opened.

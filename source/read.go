@@ -19,11 +19,14 @@ import (
 //
 // An error of yield ends the read and is returned as it is. So does a column that cannot be read as the type wanted,
 // or that no file has (ErrInvalid), and a damaged file (ErrCorrupt); batches handed out before an error are true
-// but not all. A file that changes while it is read is ErrUnavailable.
+// but not all. A file that changes while it is read, or has changed since its survey, is ErrUnavailable.
 func Read(ctx context.Context, spec Spec, request Request, yield func(Batch) error) (Stats, error) {
-	files, err := Files(ctx, spec)
-	if err != nil {
-		return Stats{}, err
+	files := slices.Clone(request.Files)
+	if files == nil {
+		var err error
+		if files, err = Files(ctx, spec); err != nil {
+			return Stats{}, err
+		}
 	}
 	r := newReader(&spec, &request, files, yield)
 	for i := range files {
@@ -103,18 +106,26 @@ func (r *reader) readFile(ctx context.Context, stat *FileStat) error {
 	path := r.spec.path(stat.Path)
 	f, err := r.spec.open(stat.Path)
 	if err != nil {
-		return r.spec.wrap(err)
+		return r.spec.changedSince(stat, r.spec.wrap(err))
 	}
+	stat.RowsRead = 0
 	fr := &fileReader{reader: r, file: f, stat: stat, inputs: make([]input, len(r.columns))}
 	err = fr.read(ctx)
 	if closed := f.Close(); err == nil && closed != nil {
 		err = r.spec.errorf(feature.ErrUnavailable, "closing %s: %w", path, closed)
 	}
-	if now, statErr := os.Stat(path); statErr != nil || now.Size() != stat.Size || !now.ModTime().Equal(stat.ModTime) {
-		// Whatever was read, and whatever went wrong, may be of two files.
-		return r.spec.errorf(feature.ErrUnavailable, "%s changed while it was being read: run again when it is complete (%v)", path, firstOf(err, statErr))
+	return r.spec.changedSince(stat, err)
+}
+
+// changedSince returns err, or ErrUnavailable where the file is not the one of stat any more: whatever was read, and whatever went wrong,
+// may then be of two files.
+func (s *Spec) changedSince(stat *FileStat, err error) error {
+	path := s.path(stat.Path)
+	now, statErr := os.Stat(path)
+	if statErr == nil && stat.SameVersion(FileStat{Size: now.Size(), ModTime: now.ModTime()}) {
+		return err
 	}
-	return err
+	return s.errorf(feature.ErrUnavailable, "%s changed while it was being read: run again when it is complete (%v)", path, firstOf(err, statErr))
 }
 
 func firstOf(errs ...error) error {

@@ -48,6 +48,8 @@ type Request struct {
 	// Keys and Columns name columns by dotted path, with the types wanted. A NULL in Keys makes a row a bad one.
 	Keys, Columns []feature.Field
 	BatchRows     int // at most; 0 is [BatchRows]
+	// Files are the files to read, as [Survey] gave them; nil are those that the glob finds.
+	Files []FileStat
 }
 
 // Batch is a piece of one file.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
@@ -126,12 +127,89 @@ func TestPrune(t *testing.T) {
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
+	files, err := Survey(context.Background(), spec, nil)
+	if err != nil || len(files) != 1 || files[0].Rows != 4 || files[0].Events() != (feature.Range{From: feature.Time(at(1)), To: feature.Time(at(200))}) {
+		t.Fatalf("the survey gives %+v, %v", files, err)
+	}
 	for _, c := range []struct{ from, to, want int }{{50, 150, 2}, {0, 150, 4}, {300, 400, 0}} {
-		n, err := Count(context.Background(), spec, feature.Range{From: feature.Time(at(c.from)), To: feature.Time(at(c.to))})
-		if err != nil || n != int64(c.want) {
-			t.Errorf("minutes %d to %d: counted %d, %v; want %d", c.from, c.to, n, err, c.want)
+		pieces, err := Pieces(context.Background(), spec, files, feature.Range{From: feature.Time(at(c.from)), To: feature.Time(at(c.to))})
+		rows := int64(0)
+		for _, p := range pieces {
+			rows += p.Rows
+			if p.Bytes <= 0 || p.Bytes > files[0].Size {
+				t.Errorf("a row group of %d bytes in a file of %d", p.Bytes, files[0].Size)
+			}
+		}
+		if err != nil || rows != int64(c.want) {
+			t.Errorf("minutes %d to %d: %d rows, %v; want %d", c.from, c.to, rows, err, c.want)
 		}
 	}
+}
+
+// TestSurvey finds the bounds of files with and without statistics, takes known versions as they are, and looks at others again.
+func TestSurvey(t *testing.T) {
+	ctx, root := context.Background(), t.TempDir()
+	type bare struct {
+		Time *int64 `parquet:"t,optional,timestamp(microsecond)"`
+	}
+	minute := func(m int) *int64 { v := at(m); return &v }
+	write(t, root, "a.parquet", []bare{{minute(3)}, {minute(1)}, {nil}})
+	write(t, root, "b.parquet", []bare{{nil}})
+	write(t, root, "c.parquet", []bare{})
+	write(t, root, "d.parquet", []bare{{minute(7)}, {minute(9)}}, parquet.SkipPageBounds("t"))
+	spec := Spec{Name: "s", Root: root, Glob: "*.parquet", EventTime: "t"}
+	files, err := Survey(ctx, spec, nil)
+	if err != nil || len(files) != 4 {
+		t.Fatal(files, err)
+	}
+	for i, want := range []feature.Range{{From: feature.Time(at(1)), To: feature.Time(at(3))}, {From: feature.MaxTime, To: feature.MinTime}, {From: feature.MaxTime, To: feature.MinTime}, {From: feature.Time(at(7)), To: feature.Time(at(9))}} {
+		if got := files[i].Events(); got != want {
+			t.Errorf("%s has event times %v, want %v", files[i].Path, got, want)
+		}
+	}
+	known := map[string]FileStat{}
+	for _, f := range files {
+		f.MinEvent = 5 // as nobody would find
+		known[f.Path] = f
+	}
+	again := known["a.parquet"]
+	again.Size++
+	known["a.parquet"] = again
+	if err := os.Chtimes(filepath.Join(root, "d.parquet"), time.Time{}, files[3].ModTime.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if files, err = Survey(ctx, spec, known); err != nil {
+		t.Fatal(err)
+	}
+	if files[0].MinEvent == 5 || files[1].MinEvent != 5 || files[2].MinEvent != 5 || files[3].MinEvent == 5 {
+		t.Errorf("the survey gives %+v: a and d have changed, b and c have not", files)
+	}
+}
+
+// TestReadSurveyed: files that came after a survey are not read, and those that changed or went since are errors that may pass.
+func TestReadSurveyed(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "1.parquet", visits(1, 1))
+	spec := Spec{Name: "visits", Root: root, Glob: "*.parquet", EventTime: "t"}
+	files, err := Survey(context.Background(), spec, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, root, "2.parquet", visits(1, 2))
+	request := Request{Range: always, Columns: []feature.Field{field("value", feature.Int64)}, Files: files}
+	if got, _, err := rows(spec, request); err != nil || len(got) != 1 {
+		t.Fatalf("read %v, %v; want the one row that was surveyed", got, err)
+	}
+	write(t, root, "1.parquet", visits(1, 1, 2, 3))
+	_, _, err = rows(spec, request)
+	wantError(t, err, feature.ErrUnavailable, "1.parquet changed while it was being read")
+	if err := os.Remove(filepath.Join(root, "1.parquet")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = rows(spec, request)
+	wantError(t, err, feature.ErrUnavailable, "1.parquet changed while it was being read")
+	_, err = Pieces(context.Background(), spec, files, always)
+	wantError(t, err, feature.ErrUnavailable, "1.parquet changed while it was being read")
 }
 
 func TestDrift(t *testing.T) {
@@ -242,14 +320,14 @@ func TestReadStops(t *testing.T) {
 	wantError(t, err, feature.ErrUnavailable, "1.parquet changed while it was being read")
 	write(t, root, "2.parquet", visits(1, 5))
 	_, err = Read(context.Background(), spec, Request{Range: always}, func(Batch) error { return os.Remove(filepath.Join(root, "2.parquet")) })
-	wantError(t, err, feature.ErrUnavailable, "2.parquet was removed while the source was being read: run again")
+	wantError(t, err, feature.ErrUnavailable, "2.parquet changed while it was being read: run again when it is complete")
 	if err := os.Truncate(filepath.Join(root, "1.parquet"), 100); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = rows(spec, Request{Range: always})
 	wantError(t, err, feature.ErrCorrupt, "source s: "+filepath.Join(root, "1.parquet")+": corrupt Parquet file: it does not end with PAR1: it was truncated")
 	spec.Disk = unreadable{}
-	_, err = Count(context.Background(), spec, always)
+	_, err = Survey(context.Background(), spec, nil)
 	wantError(t, err, feature.ErrUnavailable, "1.parquet", syscall.EIO.Error())
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,21 +13,29 @@ import (
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/progress"
-	"github.com/asof-store/asof/offline"
+	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/online"
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
 
 // viewStatus is how far a view is.
 type viewStatus struct {
-	View      string `json:"view"`
-	State     string `json:"state"`               // ready, never materialized, or definition changed
-	Watermark string `json:"watermark,omitempty"` // of the offline store
-	Freshness string `json:"freshness,omitempty"` // how long the watermark is past
-	Rows      int64  `json:"rows"`
-	Files     int    `json:"files"`
-	Bytes     int64  `json:"bytes"`
-	Online    string `json:"online"` // the online watermark, or why there is none
+	View      string        `json:"view"`
+	State     string        `json:"state"`               // ready, never materialized, or definition changed
+	Watermark string        `json:"watermark,omitempty"` // of the offline store
+	Freshness string        `json:"freshness,omitempty"` // how long the watermark is past
+	Rows      int64         `json:"rows"`
+	Files     int           `json:"files"`
+	Bytes     int64         `json:"bytes"`
+	Online    string        `json:"online"` // the online watermark, or why there is none
+	Stale     []staleStatus `json:"stale,omitempty"`
+}
+
+// staleStatus is a part of the history that the next run computes again.
+type staleStatus struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	Why  string `json:"why"`
 }
 
 // newStatusCommand shows how far the views are.
@@ -36,7 +45,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show how far each view is: watermark, rows, files, freshness, online watermark",
-		Long: `Show how far each view is. The online store belongs to one process: while asof serve holds it, its watermarks are asked of the
+		Long: `Show how far each view is, and which parts of its history are stale, and why: a source file has come late, changed or gone, or
+a backfill was interrupted. The next run computes them again. The online store belongs to one process: while asof serve holds it, its watermarks are asked of the
 server that --server names.`,
 		GroupID: groupFeatures,
 		Args:    cobra.NoArgs,
@@ -70,7 +80,7 @@ func (a *app) status(cmd *cobra.Command, server string) ([]viewStatus, error) {
 		return nil, err
 	}
 	p.noteEdits()
-	history, err := offline.Open(cmd.Context(), p.settings.Warehouse, offline.Options{})
+	engine, err := p.engine(cmd.Context(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +91,7 @@ func (a *app) status(cmd *cobra.Command, server string) ([]viewStatus, error) {
 	all := make([]viewStatus, 0, len(model.Views))
 	for _, v := range model.Views {
 		s := viewStatus{View: v.Name, State: "never materialized", Online: published(v)}
-		snapshot, err := history.Snapshot(cmd.Context(), v.Name)
+		snapshot, err := engine.Offline.Snapshot(cmd.Context(), v.Name)
 		if errors.Is(err, feature.ErrNotFound) {
 			all = append(all, s)
 			continue
@@ -96,12 +106,31 @@ func (a *app) status(cmd *cobra.Command, server string) ([]viewStatus, error) {
 		}
 		s.Watermark, s.Freshness = seconds(done.Watermark), progress.Took(a.now().Sub(done.Watermark.Std()))
 		s.Rows, s.Files, s.Bytes = snapshot.Rows(), len(snapshot.Files()), snapshot.Bytes()
-		all = append(all, s)
 		if err := snapshot.Close(); err != nil {
 			return nil, err
 		}
+		if done.Hash == v.Hash {
+			s.Stale, s.State = p.staleOf(cmd.Context(), engine, v, s.State)
+		}
+		all = append(all, s)
 	}
 	return all, nil
+}
+
+// staleOf returns what of a view's history is stale, and its state, which says so, or that the source cannot be looked at.
+func (p *project) staleOf(ctx context.Context, engine *materialize.Engine, v *definitions.View, state string) ([]staleStatus, string) {
+	stale, err := engine.Stale(ctx, v)
+	if err != nil {
+		return nil, state + ", source unreadable: " + err.Error()
+	}
+	var out []staleStatus
+	for _, s := range stale {
+		out = append(out, staleStatus{From: s.From.String(), To: s.To.String(), Why: s.Why})
+	}
+	if len(out) > 0 {
+		state = "stale"
+	}
+	return out, state
 }
 
 func seconds(t feature.Time) string { return t.Std().Truncate(time.Second).Format(time.RFC3339) }
@@ -160,5 +189,24 @@ func (a *app) printStatus(all []viewStatus) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", s.View, s.State, watermark, freshness, progress.Count(s.Rows), s.Files, s.Online)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, s := range all {
+		for i, part := range s.Stale {
+			if i == staleShown {
+				if err := a.printf("%s: and %d more; --json shows all\n", s.View, len(s.Stale)-i); err != nil {
+					return err
+				}
+				break
+			}
+			if err := a.printf("%s: stale from %s to %s: %s\n", s.View, part.From, part.To, part.Why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
+
+// staleShown is how many stale parts of a view are shown.
+const staleShown = 10

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 
@@ -88,6 +89,11 @@ func (w *lawWorld) step(t *rapid.T) {
 
 // addFile writes a file of random rows, or another in its place.
 func (w *lawWorld) addFile(t *rapid.T, name string) {
+	if w.files[name] != nil && len(w.files) > 1 && rapid.IntRange(0, 3).Draw(t, "goes") == 0 {
+		delete(w.files, name)
+		w.must(os.Remove(w.path("src/" + name)))
+		return
+	}
 	w.files[name] = randomLawRows(t, w.def, name)
 	w.write("src/"+name, lawTable(w.def.keys, w.files[name]))
 }
@@ -106,11 +112,8 @@ func (w *lawWorld) run(t *rapid.T) {
 		t.Fatal(err)
 	}
 	for _, v := range w.def.views {
-		events := feature.Range{From: v.watermark + 1, To: w.now}
-		if !v.matches() {
-			events = feature.Range{From: feature.MinTime, To: max(w.now, v.watermark)}
-		}
-		v.take(events, w.rows())
+		// Whatever has come late, changed or gone is as the files say now.
+		v.take(feature.Range{From: feature.MinTime, To: max(w.now, v.watermark)}, w.rows())
 		v.current = v.online
 	}
 }

@@ -1,8 +1,10 @@
 package endtoend
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -40,6 +42,8 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		}
 		w.write(d.CmdArgs[0].String(), t)
 		return "", nil
+	case "remove":
+		return "", os.Remove(w.path(d.CmdArgs[0].String()))
 	case "clock":
 		now, err := parseTime(d.CmdArgs[0].String())
 		w.now = now
@@ -47,7 +51,7 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 	case "restart":
 		w.restart()
 		return "", nil
-	case "materialize", "export", "get":
+	case "materialize", "export", "get", "stale":
 		if w.model == nil {
 			return "", errors.New("nothing is defined")
 		}
@@ -55,6 +59,8 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 	switch d.Cmd {
 	case "materialize":
 		return w.runMaterialize(d)
+	case "stale":
+		return w.runStale(d.CmdArgs[0].String())
 	case "export":
 		return w.runExport(d)
 	case "leaks":
@@ -86,10 +92,13 @@ func (w *world) runMaterialize(d *datadriven.TestData) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if a.Key == "from" {
+		switch a.Key {
+		case "from":
 			r.From = &t
-		} else {
+		case "to":
 			r.To = &t
+		default:
+			return "", fmt.Errorf("materialize knows no %s", a.Key)
 		}
 	}
 	results, err := w.materialize(r, views...)
@@ -106,6 +115,20 @@ func (w *world) runMaterialize(d *datadriven.TestData) (string, error) {
 			fmt.Fprintf(&out, ", rebuilt")
 		}
 		fmt.Fprintf(&out, ", up to %s, %d keys published\n", timeText(r.Watermark), r.Published.Keys)
+	}
+	return out.String(), err
+}
+
+// runStale shows what of a view's history is stale, and why.
+func (w *world) runStale(name string) (string, error) {
+	view, err := w.model.View(name)
+	if err != nil {
+		return "", err
+	}
+	stale, err := w.engine.Stale(context.Background(), view)
+	var out strings.Builder
+	for _, s := range stale {
+		fmt.Fprintf(&out, "%s to %s: %s\n", timeText(s.From), timeText(s.To), s.Why)
 	}
 	return out.String(), err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -74,6 +75,11 @@ func (w *windowWorld) step(t *rapid.T) {
 }
 
 func (w *windowWorld) addFile(t *rapid.T, name string) {
+	if w.files[name] != nil && len(w.files) > 1 && rapid.IntRange(0, 3).Draw(t, "goes") == 0 {
+		delete(w.files, name)
+		w.must(os.Remove(w.path("src/" + name)))
+		return
+	}
 	rows := make([]windowRow, rapid.IntRange(0, 20).Draw(t, "rows"))
 	for i := range rows {
 		r := &rows[i]
@@ -106,13 +112,8 @@ func (w *windowWorld) rows() (files [][]windowRow) {
 func (w *windowWorld) run(t *rapid.T) {
 	_, err := w.materialize(materialize.Request{})
 	w.must(err)
-	from := feature.MinTime
-	if w.view.started {
-		from = w.view.watermark + 1
-	}
-	if from <= w.now {
-		w.view.take(feature.Range{From: from, To: w.now}, w.rows())
-	}
+	// Whatever has come late, changed or gone is as the files say now.
+	w.view.take(feature.Range{From: feature.MinTime, To: max(w.now, w.view.watermark)}, w.rows())
 	w.view.current = true
 }
 

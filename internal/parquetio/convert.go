@@ -323,13 +323,13 @@ func (f *File) cursor(group int, c *column, t feature.Type) cursor {
 	case feature.Bool:
 		return newCursor(f, group, c, t, c.asBool(), &boolSink{})
 	case feature.Int32:
-		return newCursor(f, group, c, t, c.asInt32(), &numberSink[int32]{})
+		return newCursor(f, group, c, t, c.asInt32(), &numberSink[int32]{memory: f.memory})
 	case feature.Float32:
-		return newCursor(f, group, c, t, c.asFloat32(), &numberSink[float32]{})
+		return newCursor(f, group, c, t, c.asFloat32(), &numberSink[float32]{memory: f.memory})
 	case feature.Float64:
-		return newCursor(f, group, c, t, c.asFloat64(), &numberSink[float64]{})
+		return newCursor(f, group, c, t, c.asFloat64(), &numberSink[float64]{memory: f.memory})
 	case feature.String, feature.Bytes:
 		return newCursor(f, group, c, t, c.asBytes(t.Kind == feature.String), &bytesSink{})
 	}
-	return newCursor(f, group, c, t, c.asInt64(), &numberSink[int64]{})
+	return newCursor(f, group, c, t, c.asInt64(), &numberSink[int64]{memory: f.memory})
 }

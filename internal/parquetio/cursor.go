@@ -142,7 +142,9 @@ func newCursor[T any](f *File, group int, c *column, t feature.Type, decode deco
 func (c *columnCursor[T]) reserve(rows int) { c.sink.reserve(rows) }
 
 func (c *columnCursor[T]) finish() arrow.Array {
-	return array.MakeFromData(c.sink.finish(c.typ.Arrow()))
+	data := c.sink.finish(c.typ.Arrow())
+	defer data.Release() // the array holds it
+	return array.MakeFromData(data)
 }
 
 func (c *columnCursor[T]) take(n int) error {

@@ -39,6 +39,7 @@ type File struct {
 	columns  []*column // in file order
 	byPath   map[string]*column
 	inflater inflater
+	memory   *Memory // of the numbers read; nil: the collector's
 
 	sameOnce sync.Once
 	same     []map[string]string // by row group, see sameColumns
@@ -48,6 +49,7 @@ type File struct {
 type RowGroup struct {
 	Rows     int
 	FirstRow int64
+	Bytes    int64 // of the stored columns
 }
 
 // Span is a half-open interval of rows, [From, To).
@@ -95,6 +97,9 @@ func NewFile(name string, r io.ReaderAt, size int64) (file *File, err error) {
 	}
 	return f, nil
 }
+
+// UseMemory has reads take the memory of numbers from m. It comes before the first of them.
+func (f *File) UseMemory(m *Memory) { f.memory = m }
 
 // Close closes the file.
 func (f *File) Close() error { return f.close() }
@@ -205,13 +210,15 @@ func (f *File) checkRowGroups() error {
 		if len(g.Columns) != len(f.columns) {
 			return f.corrupt("row group %d has %d columns, the schema %d", i, len(g.Columns), len(f.columns))
 		}
-		f.groups = append(f.groups, RowGroup{Rows: int(g.NumRows), FirstRow: rows})
+		group := RowGroup{Rows: int(g.NumRows), FirstRow: rows}
 		rows += g.NumRows
 		for j := range g.Columns {
+			group.Bytes += max(0, g.Columns[j].MetaData.TotalCompressedSize)
 			if err := f.checkChunk(i, f.columns[j], &g.Columns[j], g.NumRows); err != nil {
 				return err
 			}
 		}
+		f.groups = append(f.groups, group)
 	}
 	if rows != f.meta.NumRows {
 		return f.corrupt("the footer promises %d rows, the row groups have %d", f.meta.NumRows, rows)

@@ -94,12 +94,18 @@ func (v *validity) buffer() *memory.Buffer {
 
 // numberSink collects numbers; T's width is that of the array.
 type numberSink[T fixedWidth] struct {
+	memory *Memory // nil: the collector's
 	values []T
 	valid  validity
 }
 
-func (s *numberSink[T]) reserve(n int) { s.values = reserved(s.values, n) }
-func (s *numberSink[T]) bytes() int    { return 0 }
+func (s *numberSink[T]) reserve(n int) {
+	if n = len(s.values) + min(n, reserveMax); n > cap(s.values) {
+		s.values = append(allocate[T](s.memory, n), s.values...)
+	}
+}
+
+func (s *numberSink[T]) bytes() int { return 0 }
 
 func (s *numberSink[T]) spare(n int) []T {
 	if cap(s.values)-len(s.values) < n { // as much as a page claims to hold is not to be trusted
@@ -123,9 +129,10 @@ func (s *numberSink[T]) addMasked(values []T, defs []byte, max uint8) int {
 }
 
 func (s *numberSink[T]) finish(d arrow.DataType) arrow.ArrayData {
-	data := memory.NewBufferBytes(arrow.GetBytes(s.values))
+	data := bufferOf(s.memory, s.values)
+	defer data.Release() // the array holds it
 	out := array.NewData(d, len(s.values), []*memory.Buffer{s.valid.buffer(), data}, nil, s.valid.nulls, 0)
-	*s = numberSink[T]{}
+	*s = numberSink[T]{memory: s.memory}
 	return out
 }
 

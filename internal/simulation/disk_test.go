@@ -27,6 +27,7 @@ type node struct {
 	dir     bool
 	content []byte // of a file, as of its last sync
 	synced  bool   // nothing was written since
+	solid   int    // bytes from the first that nothing has touched since
 }
 
 func newPlatter(dir string) *platter {
@@ -40,13 +41,15 @@ func (p *platter) add(path string, dir bool) {
 	}
 }
 
-// written notes that the content of the file has changed.
-func (p *platter) written(n *node) { n.synced, p.looked = false, false }
+// written notes that the content of the file has changed from a place on.
+func (p *platter) written(n *node, from int64) {
+	n.synced, n.solid, p.looked = false, min(n.solid, int(from)), false
+}
 
 // sync notes that the content of the file, which has the given name, is durable.
 func (p *platter) sync(n *node, path string) error {
 	content, err := os.ReadFile(path)
-	n.content, n.synced = content, err == nil
+	n.content, n.synced, n.solid = content, err == nil, len(content)
 	return err
 }
 
@@ -103,14 +106,14 @@ func (p *platter) survivor(path string, n *node, r *rand.Rand) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		content = torn(n.content, now, r)
+		content = torn(n.content, now, n.solid, r)
 	} else if n == p.names[path] {
 		return n, nil // as it is
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return &node{content: content, synced: true}, os.WriteFile(path, content, 0o644)
+	return &node{content: content, synced: true, solid: len(content)}, os.WriteFile(path, content, 0o644)
 }
 
 func ignoreExist(err error) error {
@@ -120,9 +123,10 @@ func ignoreExist(err error) error {
 	return err
 }
 
-// torn returns what may be left of a file that had the content was when it was synced, and now has another.
-func torn(was, now []byte, r *rand.Rand) []byte {
-	part := r.IntN(len(now) + 1)
+// torn returns what may be left of a file that had the content was when it was synced, and now has another, which begins with solid
+// bytes of the old one.
+func torn(was, now []byte, solid int, r *rand.Rand) []byte {
+	part := solid + r.IntN(len(now)-solid+1)
 	switch r.IntN(4) {
 	case 0:
 		return was

@@ -140,7 +140,7 @@ func (p *process) OpenFile(path string, flag int, perm fs.FileMode) (disk.File, 
 			}
 			d.add(path, false)
 			if flag&os.O_TRUNC != 0 {
-				d.written(d.names[path])
+				d.written(d.names[path], 0)
 			}
 			return nil
 		}})
@@ -202,21 +202,25 @@ type file struct {
 }
 
 func (f *file) Write(b []byte) (int, error) {
-	return f.put(b, func(b []byte) (int, error) { return f.File.Write(b) })
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, err
+	}
+	return f.put(b, at, func(b []byte) (int, error) { return f.File.Write(b) })
 }
 
 func (f *file) WriteAt(b []byte, at int64) (int, error) {
-	return f.put(b, func(b []byte) (int, error) { return f.File.WriteAt(b, at) })
+	return f.put(b, at, func(b []byte) (int, error) { return f.File.WriteAt(b, at) })
 }
 
 // ReadFrom keeps io.Copy from going past Write.
 func (f *file) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{f}, r) }
 
-// put writes b, or the part of it that a fault leaves.
-func (f *file) put(b []byte, write func([]byte) (int, error)) (n int, err error) {
+// put writes b from a place on, or the part of it that a fault leaves.
+func (f *file) put(b []byte, at int64, write func([]byte) (int, error)) (n int, err error) {
 	some := func(b []byte) (err error) {
 		n, err = write(b)
-		f.process.machine.disk.written(f.node)
+		f.process.machine.disk.written(f.node, at)
 		return err
 	}
 	err = f.process.write(effect{what: "write", path: f.Name(), grows: true, do: func() error { return some(b) }, part: func(r *rand.Rand) {
@@ -227,7 +231,7 @@ func (f *file) put(b []byte, write func([]byte) (int, error)) (n int, err error)
 
 func (f *file) Truncate(size int64) error {
 	return f.process.write(effect{what: "truncate", path: f.Name(), do: func() error {
-		f.process.machine.disk.written(f.node)
+		f.process.machine.disk.written(f.node, size)
 		return f.File.Truncate(size)
 	}})
 }

@@ -235,7 +235,7 @@ func (w *world) promise(p *process, results []materialize.Result) {
 	}
 }
 
-// runRange materializes a range of a view that leaves no hole. Of a view whose definition has changed there is none.
+// runRange materializes a range of a view that leaves no hole, perhaps in chunks. Of a view whose definition has changed there is none.
 func (w *world) runRange(p *process, r *rand.Rand) error {
 	view := p.model.Views[r.IntN(len(p.model.Views))]
 	now := w.now - p.late
@@ -259,7 +259,8 @@ func (w *world) runRange(p *process, r *rand.Rand) error {
 	if to > now {
 		return nil // the process's clock is behind where the history begins
 	}
-	results, err := p.engine.Run(context.Background(), []*definitions.View{view}, materialize.Request{From: &from, To: &to})
+	request := materialize.Request{From: &from, To: &to, NewestFirst: r.IntN(2) == 0, Chunk: time.Duration(r.IntN(6)) * 2 * time.Second}
+	results, err := p.engine.Run(context.Background(), []*definitions.View{view}, request)
 	w.promise(p, results)
 	if errors.Is(err, feature.ErrInvalid) && w.changed(p, view.Name) {
 		return nil
@@ -307,23 +308,15 @@ func (w *world) settle() error {
 			return fmt.Errorf("starting again: %w", err)
 		}
 	}
-	for _, request := range settled() {
-		for _, p := range w.processes {
-			if _, err := p.engine.Run(context.Background(), p.model.Views, request); err != nil {
-				return fmt.Errorf("running once more: %w", err)
-			}
+	for _, p := range w.processes {
+		if _, err := p.engine.Run(context.Background(), p.model.Views, materialize.Request{}); err != nil {
+			return fmt.Errorf("running once more: %w", err)
 		}
 	}
 	return errors.Join(w.broken, w.look())
 }
 
-// settled are the runs after which a history is that of the source files as they are now.
-func settled() []materialize.Request {
-	from := feature.MinTime
-	return []materialize.Request{{}, {From: &from}, {}}
-}
-
-// names returns the views' names.
+// views returns the views' names.
 func (w *world) views() []string {
 	var names []string
 	for _, v := range w.observer.model.Views {
