@@ -19,7 +19,7 @@ const publishKeys = 1 << 18
 
 // Published tells what a publication did.
 type Published struct {
-	Keys    int64 // keys written or deleted
+	Keys    int64 // written or deleted; those whose values are what they were do not count
 	Rebuilt bool  // everything was written anew
 }
 
@@ -184,7 +184,6 @@ func (e *Engine) publish(ctx context.Context, view *feature.View, what change, b
 	bar := e.start(view.Name+": publishing", 0)
 	defer bar.Fail()
 	err = pointintime.Keys(ctx, view, searched, ranges, publishKeys, func(keys []arrow.Array, rows int) error {
-		done.Keys += int64(rows)
 		bar.Add(int64(rows))
 		return w.write(ctx, keys, rows)
 	})
@@ -192,6 +191,7 @@ func (e *Engine) publish(ctx context.Context, view *feature.View, what change, b
 		p.Abort()
 		return done, err
 	}
+	done.Keys = p.Changed()
 	if err := p.Commit(next); err != nil {
 		return done, err
 	}

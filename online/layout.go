@@ -1,6 +1,7 @@
 package online
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
@@ -111,6 +112,11 @@ func stampOf(v []byte) stamp {
 		s.created = timeAt(v, createdAt)
 	}
 	return s
+}
+
+// sameAnswer reports whether checked values differ in nothing but the time as of which they are the answer.
+func sameAnswer(v, w []byte) bool {
+	return bytes.Equal(v[schemaAt:asOfAt], w[schemaAt:asOfAt]) && bytes.Equal(v[nullsAt:], w[nullsAt:])
 }
 
 func timeAt(v []byte, at int) feature.Time {

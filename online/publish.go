@@ -36,6 +36,7 @@ type Publish struct {
 	marked  bool
 	ended   bool
 	err     error // the first failure; nothing is written after it
+	changed int64 // rows written or deleted
 
 	ops     []Op
 	pending map[string]int // index into ops by key
@@ -112,7 +113,8 @@ func (p *Publish) Put(key feature.Key, row Row) error {
 	return p.write(key, row, false)
 }
 
-// Replace writes row whatever is there: the history itself has been rewritten.
+// Replace writes row whatever is there, unless that is the same answer, from the same event and created time: the history itself has been
+// rewritten.
 func (p *Publish) Replace(key feature.Key, row Row) error {
 	return p.write(key, row, true)
 }
@@ -120,13 +122,22 @@ func (p *Publish) Replace(key feature.Key, row Row) error {
 // Delete removes the row of key, if there is one.
 func (p *Publish) Delete(key feature.Key) error {
 	return p.guard(func() error {
+		from := len(p.arena)
 		stored, err := p.storedKey(key)
 		if err != nil {
+			return err
+		}
+		there, err := p.current(stored)
+		if there == nil && !damaged(err) {
+			p.arena = p.arena[:from]
 			return err
 		}
 		return p.add(Op{Key: stored, Delete: true})
 	})
 }
+
+// Changed returns how many times a row was written or deleted so far; rows that were there already do not count.
+func (p *Publish) Changed() int64 { return p.changed }
 
 // Commit makes the publication count: when it returns nil, the values and then state are durable. ViewID, SchemaID, Hash and
 // Unfinished of state are filled in. The publication has ended even if Commit fails; then either nothing counts, or what
@@ -194,28 +205,32 @@ func (p *Publish) write(key feature.Key, row Row, replace bool) error {
 		if p.view.HasCreatedTime {
 			at.created = row.Created
 		}
-		var other []byte
-		if !replace {
-			if other, err = p.current(stored); err != nil {
-				return err
-			}
-			if other != nil && at.older(stampOf(other)) {
-				p.arena = p.arena[:from]
-				return nil
-			}
+		other, err := p.current(stored)
+		if replace && damaged(err) {
+			other, err = nil, nil
+		}
+		if err != nil {
+			return err
+		}
+		if !replace && other != nil && at.older(stampOf(other)) {
+			p.arena = p.arena[:from]
+			return nil
 		}
 		valueFrom := len(p.arena)
 		if p.arena, err = p.layout.encode(p.arena, stored, at, row.Values, row.Index); err != nil {
 			return feature.Errorf(feature.KindOf(err), "view %s, key %x: %w", p.view.Name, []byte(key), err)
 		}
 		value := p.arena[valueFrom:len(p.arena):len(p.arena)]
-		if bytes.Equal(value, other) {
+		if bytes.Equal(value, other) || replace && other != nil && sameAnswer(value, other) {
 			p.arena = p.arena[:from] // a replay
 			return nil
 		}
 		return p.add(Op{Key: stored, Value: value})
 	})
 }
+
+// damaged reports whether a value could not be read because of what is stored; it can still be replaced.
+func damaged(err error) bool { return feature.KindOf(err) == feature.ErrCorrupt }
 
 // storedKey returns the store's key for key, in the arena.
 func (p *Publish) storedKey(key feature.Key) ([]byte, error) {
@@ -252,6 +267,7 @@ func (p *Publish) current(stored []byte) ([]byte, error) {
 
 // add queues op and writes the queue when it is full.
 func (p *Publish) add(op Op) error {
+	p.changed++
 	if i, ok := p.pending[string(op.Key)]; ok {
 		p.ops[i] = op
 	} else {
