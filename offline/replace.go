@@ -88,17 +88,16 @@ func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write
 // prepare loads the table and stages what the commit does to its schema.
 func (p *replacement) prepare(ctx context.Context) error {
 	base, err := p.run.store.load(ctx, p.view.Name)
-	if err != nil && !errors.Is(err, feature.ErrNotFound) {
-		return err
-	}
-	p.base = base
-	if err := p.checkBase(); err != nil {
-		return err
-	}
-	if base == nil {
-		err = p.create()
-	} else {
-		err = p.extend(ctx)
+	switch {
+	case errors.Is(err, feature.ErrNotFound):
+		if err = p.checkBase(); err == nil {
+			err = p.create()
+		}
+	case err == nil:
+		p.base = base
+		if err = p.checkBase(); err == nil {
+			err = p.extend(ctx)
+		}
 	}
 	if err != nil {
 		return err

@@ -21,6 +21,9 @@ import (
 const runAsMain = "RUN_AS_ASOF"
 
 func TestMain(m *testing.M) {
+	if name := os.Getenv(runAsRacer); name != "" {
+		os.Exit(raceMain(name))
+	}
 	if os.Getenv(runAsMain) != "" {
 		main()
 		return
@@ -105,10 +108,12 @@ func writeFile(t *testing.T, path, text string) {
 
 func writeParquet[T any](t *testing.T, path string, rows ...T) {
 	t.Helper()
-	if err := parquet.WriteFile(path, rows); err != nil {
+	if err := writeRows(path, rows); err != nil {
 		t.Fatal(err)
 	}
 }
+
+func writeRows[T any](path string, rows []T) error { return parquet.WriteFile(path, rows) }
 
 // tree lists the files below dir.
 func tree(t *testing.T, dir string) []string {
