@@ -144,6 +144,31 @@ func (r *Registry) Versions() ([]int, error) {
 	return versions, nil
 }
 
+// Check reads every version again and returns what is wrong, naming the file: records that are damaged, as At says, versions that
+// are missing before the last, and definitions that do not load.
+func (r *Registry) Check() []error {
+	versions, err := r.Versions()
+	if err != nil {
+		return []error{err}
+	}
+	var faults []error
+	last := 0
+	for _, version := range versions {
+		if version > last+1 {
+			faults = append(faults, feature.Errorf(feature.ErrCorrupt, "registry %s has version %d, and none before it back to %d: bring the records back from a backup", r.dir, version, last+1))
+		}
+		last = version
+		a, err := r.At(version)
+		if err == nil {
+			_, err = a.Model()
+		}
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return faults
+}
+
 func (r *Registry) path(version int) string {
 	return filepath.Join(r.dir, fmt.Sprintf("v%06d.json", version))
 }

@@ -80,7 +80,8 @@ func TestRegistryGolden(t *testing.T) {
 	}
 }
 
-// TestRegistryDamage: whatever byte of a record changes, or wherever it ends, Current says so and names it.
+// TestRegistryDamage: whatever byte of a record changes, wherever it ends, and whatever block of it is zeros, Current and Check say so
+// and name it, or the record says what it said.
 func TestRegistryDamage(t *testing.T) {
 	dir := t.TempDir()
 	r := OpenRegistry(dir, RegistryOptions{Now: fixed})
@@ -93,27 +94,77 @@ func TestRegistryDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rapid.Check(t, func(t *rapid.T) {
-		text := []byte(whole)
-		i := rapid.IntRange(0, len(text)-1).Draw(t, "at")
-		if rapid.Bool().Draw(t, "cut") {
-			text = text[:i]
-		} else {
-			text[i] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
-		}
+	try := func(text []byte, what string) {
+		t.Helper()
 		if err := os.WriteFile(path, text, 0o666); err != nil {
 			t.Fatal(err)
 		}
 		got, err := r.Current()
+		faults := r.Check()
 		switch {
 		case err == nil: // white space, or the case of a field's name
-			if diff := cmp.Diff(want.record(), got.record()); diff != "" {
-				t.Fatalf("damage at %d went unnoticed:\n%s", i, diff)
+			if diff := cmp.Diff(want.record(), got.record()); diff != "" || len(faults) > 0 {
+				t.Errorf("%s went unnoticed, Check says %v:\n%s", what, faults, diff)
 			}
-		case feature.KindOf(err) != feature.ErrCorrupt || !strings.Contains(err.Error(), path):
-			t.Fatalf("damage at %d: %v", i, err)
+		case feature.KindOf(err) != feature.ErrCorrupt || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "from a backup") ||
+			len(faults) != 1 || faults[0].Error() != err.Error():
+			t.Errorf("%s: %v, Check says %v", what, err, faults)
 		}
-	})
+	}
+	for i := range whole {
+		for _, bit := range []int{i % 8, 5} { // 5 is the case of a letter
+			text := []byte(whole)
+			text[i] ^= 1 << bit
+			try(text, fmt.Sprintf("bit %d of byte %d", bit, i))
+		}
+	}
+	for i := 0; i < len(whole); i += 7 {
+		try([]byte(whole[:i]), fmt.Sprintf("a cut at %d", i))
+	}
+	for i := 0; i < len(whole); i += 512 {
+		text := []byte(whole)
+		clear(text[i:min(i+4096, len(text))])
+		try(text, fmt.Sprintf("zeros from %d", i))
+	}
+}
+
+// TestRegistryCheck breaks what holds among the versions.
+func TestRegistryCheck(t *testing.T) {
+	dir := t.TempDir()
+	r := OpenRegistry(dir, RegistryOptions{Now: fixed})
+	check := func(wants ...string) {
+		t.Helper()
+		faults := r.Check()
+		if len(faults) != len(wants) {
+			t.Fatalf("Check says %v", faults)
+		}
+		for i, want := range wants {
+			if !strings.Contains(faults[i].Error(), want) {
+				t.Errorf("Check says %q, want %q", faults[i], want)
+			}
+		}
+	}
+	check()
+	base := read(t, "testdata/base.yaml")
+	for version := range 5 {
+		if _, err := r.Apply(mustLoad(t, "base.yaml", base+strings.Repeat("#\n", version)), version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check()
+	old, err := r.At(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.files[0].Text = "views: [{name: v, entity: nobody}]\n"
+	text, err := encodeRecord(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(r.path(4), text, 0o666), os.Rename(r.path(2), r.path(5)+".bak"), os.Rename(r.path(1), r.path(3))); err != nil {
+		t.Fatal(err)
+	}
+	check("has version 3, and none before it back to 1", r.path(3)+" is damaged: it says that it is version 1", "version 4 of the definitions does not load")
 }
 
 // TestRegistryRace: of any number of Apply calls on one plan exactly one wins, the others are told to plan again, and the

@@ -81,7 +81,8 @@ func TestScheduleEvery(t *testing.T) {
 
 // FuzzSchedule: no text makes the cron parser panic or a schedule that stands still.
 func FuzzSchedule(f *testing.F) {
-	for _, s := range []string{"TZ=0", "CRON_TZ=", "CRON_TZ=UTC", "0 0 31 2 *", "@every 0s", "@every 1h", "* * * * *", "CRON_TZ=Asia/Tokyo 1-5/2 * * * sun", "*/0 * * * *"} {
+	for _, s := range []string{"TZ=0", "CRON_TZ=", "CRON_TZ=UTC", "0 0 31 2 *", "@every 0s", "@every 1h", "* * * * *", "CRON_TZ=Asia/Tokyo 1-5/2 * * * sun", "*/0 * * * *",
+		"CRON_TZ=UTC @every 0s", "CRON_TZ=UTC  @every 15m", "@every 1000d"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -97,6 +98,9 @@ func FuzzSchedule(f *testing.F) {
 			}
 			if !next.After(from) {
 				t.Fatalf("%q: %s comes after %s", text, next, from)
+			}
+			if again := s.Next(next.Add(-time.Microsecond)); !again.Equal(next) {
+				t.Fatalf("%q ticks at %s, and at %s when it is asked just before that", text, next, again)
 			}
 			from = next
 		}

@@ -9,6 +9,10 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
+// everyMax is the longest time between two ticks of @every: a view that seldom changes has a year, and who looks for the last tick need
+// not look back for ever.
+const everyMax = 366 * 24 * time.Hour
+
 // ParseSchedule reads a schedule: five cron fields (minute, hour, day of month, month, day of week), or @yearly,
 // @monthly, @weekly, @daily, @hourly, or "@every DURATION". Times are UTC unless "CRON_TZ=Zone " comes first; in a zone with
 // daylight saving, a local time that is skipped or repeated is a tick skipped or repeated. "@every 15m" ticks at the
@@ -23,8 +27,8 @@ func ParseSchedule(text string) (feature.Schedule, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case d < time.Second || d%time.Second != 0:
-			return nil, invalid("@every takes whole seconds, at least one, not %q", strings.TrimSpace(every))
+		case d < time.Second || d%time.Second != 0 || d > everyMax:
+			return nil, invalid("@every takes whole seconds, at least one and at most 366 days, not %q", strings.TrimSpace(every))
 		}
 		return everySchedule{d}, nil
 	}
@@ -54,6 +58,8 @@ func checkZone(text string) error {
 	}
 	zone, fields, _ := strings.Cut(rest, " ")
 	switch {
+	case strings.HasPrefix(strings.TrimSpace(fields), "@every"): // the parser's own, which ticks by when it is asked, also every 0s
+		return feature.Errorf(feature.ErrInvalid, "@every has no use for a zone: leave CRON_TZ=%s out", zone)
 	case strings.TrimSpace(fields) == "":
 		return feature.Errorf(feature.ErrInvalid, "the schedule %q has a zone and no times", text)
 	case zone == "" || zone == "Local":

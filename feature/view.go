@@ -84,6 +84,20 @@ func (v *View) Horizon(q Time) Time {
 	return h
 }
 
+// VisibleFrom returns the earliest as-of time at which a row, or a tile, with the given event time is visible: the least q with
+// event <= Horizon(q); [MaxTime] where that lies beyond the end of time.
+func (v *View) VisibleFrom(event Time) Time {
+	if v.StrictlyBefore {
+		event = event.Add(time.Microsecond)
+	}
+	if v.Granularity > 0 {
+		if at := event.floor(v.Granularity); at != event {
+			event = at.Add(v.Granularity)
+		}
+	}
+	return event.Add(v.Delay)
+}
+
 // Windowed reports whether v stores tiles rather than rows.
 func (v *View) Windowed() bool { return len(v.States) > 0 }
 

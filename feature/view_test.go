@@ -129,3 +129,22 @@ func TestTypeNames(t *testing.T) {
 		}
 	}
 }
+
+// TestVisibleFrom holds it against the law, of which it is the inverse: a row is visible then, and not a microsecond earlier.
+func TestVisibleFrom(t *testing.T) {
+	for _, granularity := range []time.Duration{0, 10 * time.Microsecond} {
+		for _, delay := range []time.Duration{0, 7 * time.Microsecond} {
+			for _, strict := range []bool{false, true} {
+				v := View{Granularity: granularity, Delay: delay, StrictlyBefore: strict}
+				for event := Time(-31); event < 31; event++ {
+					if q := v.VisibleFrom(event); event > v.Horizon(q) || event <= v.Horizon(q-1) {
+						t.Errorf("%+v: event %d is said to be visible from %d, whose horizon is %d, and %d before", v, event, q, v.Horizon(q), v.Horizon(q-1))
+					}
+				}
+				if got := v.VisibleFrom(MaxTime); got != MaxTime {
+					t.Errorf("%+v: the end of time is visible from %d", v, got)
+				}
+			}
+		}
+	}
+}

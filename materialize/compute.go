@@ -50,14 +50,13 @@ func newComputer(view *definitions.View, rows *feature.View) *computer {
 // rows returns the view's rows of batch, whose columns are event time, created time where there is one, keys, and the
 // view's source columns: those for which the filter is true, with the features computed.
 func (c *computer) rows(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
-	columns := batch.Columns()
-	rows := int(batch.NumRows())
+	columns, rows := batch.Columns(), int(batch.NumRows())
 	if c.view.Where != nil {
-		keep, err := c.view.Where.Eval(c.column(columns), rows)
+		kept, err := c.wanted(batch)
 		if err != nil {
 			return nil, err
 		}
-		columns, rows = filter(columns, keep.(*array.Boolean))
+		columns, rows = take(batch, kept), len(kept)
 	}
 	out := make([]arrow.Array, 0, c.schema.NumFields())
 	out = append(out, columns[c.times:c.times+len(c.view.Keys)]...)
@@ -76,21 +75,35 @@ func (c *computer) column(columns []arrow.Array) func(string) arrow.Array {
 	return func(name string) arrow.Array { return columns[c.place[name]] }
 }
 
-// filter returns the rows for which keep is true, neither false nor NULL.
-func filter(columns []arrow.Array, keep *array.Boolean) ([]arrow.Array, int) {
-	var kept []int32
-	for i := range keep.Len() {
-		if keep.IsValid(i) && keep.Value(i) {
+// wanted returns which rows of batch are the view's: those for which its filter is true, neither false nor NULL.
+func (c *computer) wanted(batch arrow.RecordBatch) ([]int32, error) {
+	rows := int(batch.NumRows())
+	var keep *array.Boolean
+	if c.view.Where != nil {
+		values, err := c.view.Where.Eval(c.column(batch.Columns()), rows)
+		if err != nil {
+			return nil, err
+		}
+		keep = values.(*array.Boolean)
+	}
+	kept := make([]int32, 0, rows)
+	for i := range rows {
+		if keep == nil || keep.IsValid(i) && keep.Value(i) {
 			kept = append(kept, int32(i))
 		}
 	}
-	if len(kept) == keep.Len() {
-		return columns, len(kept)
+	return kept, nil
+}
+
+// take returns the given rows of batch, which are ascending and none twice.
+func take(batch arrow.RecordBatch, rows []int32) []arrow.Array {
+	if len(rows) == int(batch.NumRows()) {
+		return batch.Columns()
 	}
-	out := make([]arrow.Array, len(columns))
-	from := make([]int32, len(kept))
-	for i, column := range columns {
-		out[i] = interleave.Rows([]arrow.Array{column}, from, kept)
+	out := make([]arrow.Array, batch.NumCols())
+	from := make([]int32, len(rows))
+	for i, column := range batch.Columns() {
+		out[i] = interleave.Rows([]arrow.Array{column}, from, rows)
 	}
-	return out, len(kept)
+	return out
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/definitions"
@@ -27,6 +26,8 @@ type Engine struct {
 	Workers int              // goroutines, and views at once; default: the number of processors
 	TempDir string           // for what does not fit in memory; default: the system's
 	Version string           // of asof, kept with what is written
+	// Runs is told of every run; nil: nobody is.
+	Runs Recorder
 	// Report is told of progress; nil: nobody is. Its methods are called from several goroutines.
 	Report Reporter
 }
@@ -51,6 +52,7 @@ type Progress interface {
 // Result tells what a run did.
 type Result struct {
 	View      string
+	RunID     string          // also of the snapshots that it made
 	Range     feature.Range   // of event times, from the first to the last computed; empty when there was nothing to do
 	Commits   int             // that computed it; there may be ranges between them that were up to date
 	Stale     []offline.Stale // what of the history was stale before
@@ -84,7 +86,7 @@ func (e *Engine) Run(ctx context.Context, views []*definitions.View, r Request) 
 	}
 	for i, view := range views {
 		group.Go(func() error {
-			result, err := e.run(ctx, view, r, memory/int64(parallel))
+			result, err := e.recorded(ctx, view, r, memory/int64(parallel))
 			if err != nil {
 				errs[i] = err
 				return nil
@@ -109,7 +111,7 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 		return Result{}, err
 	}
 	start := e.now()
-	result := Result{View: view.Name, Range: feature.Range{From: feature.MaxTime, To: feature.MinTime}}
+	result := Result{View: view.Name, RunID: r.runID, Range: feature.Range{From: feature.MaxTime, To: feature.MinTime}}
 	p, err := e.plan(ctx, view, r)
 	if err != nil {
 		return result, err
@@ -222,21 +224,25 @@ func (e *Engine) progress(ctx context.Context, view string) (*offline.Progress, 
 	return &p, snapshot.ID(), snapshot.Close()
 }
 
-// Watermark returns the time that a view is materialized to and, if it is online, published to; feature.MinTime where that was never,
-// or by another definition.
-func (e *Engine) Watermark(ctx context.Context, view *definitions.View) (feature.Time, error) {
+// Watermarks returns the times that a view is materialized to and, if it is online, published to; feature.MinTime where that was never,
+// or by another definition. A view that nobody publishes is as far online as offline.
+func (e *Engine) Watermarks(ctx context.Context, view *definitions.View) (offline, online feature.Time, err error) {
+	offline, online = feature.MinTime, feature.MinTime
 	done, _, err := e.progress(ctx, view.Name)
-	if err != nil || done == nil || done.Hash != view.Hash {
-		return feature.MinTime, err
+	if err != nil {
+		return offline, online, err
+	}
+	if done != nil && done.Hash == view.Hash {
+		offline = done.Watermark
 	}
 	if e.Online == nil || !view.Online {
-		return done.Watermark, nil
+		return offline, offline, nil
 	}
 	state, known, err := e.Online.State(view.Name)
-	if err != nil || !known || state.Unfinished || state.Hash != view.ServedHash() {
-		return feature.MinTime, err
+	if err == nil && known && !state.Unfinished && state.Hash == view.ServedHash() {
+		online = state.Watermark
 	}
-	return min(done.Watermark, state.Watermark), nil
+	return offline, online, err
 }
 
 // materialize takes a step of a plan, one commit: read, filter, compute, sort, add up to tiles, replace.
@@ -250,7 +256,7 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 		return err
 	}
 	commit := offline.Commit{Base: p.base, Range: st.events, Rebuild: p.rebuild, Progress: offline.Progress{
-		Watermark: st.watermark, Start: st.start, Range: st.events, RunID: uuid.NewString(), Hash: view.Hash, Version: e.Version,
+		Watermark: st.watermark, Start: st.start, Range: st.events, RunID: result.RunID, Hash: view.Hash, Version: e.Version,
 		Sources: sourceFiles(p.files), Stale: st.left, RowsRead: rows.Rows,
 	}, Took: func() time.Duration { return e.now().Sub(begun) }}
 	bar := e.start(p.label+": writing", rows.Rows-filtered)

@@ -18,6 +18,8 @@ type Request struct {
 	Chunk time.Duration
 	// NewestFirst computes later event times before earlier ones, where that leaves no hole.
 	NewestFirst bool
+
+	runID string // [Engine.Run] gives each view its own
 }
 
 // ranged reports whether r asks for a range of event times rather than for what is missing.

@@ -6,16 +6,15 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
+	"github.com/asof-store/asof/internal/filelock"
 )
 
 // lockFile is what a writer of a view's table locks, in the table's directory. While a run is going on it holds the run's
@@ -44,10 +43,10 @@ func acquire(d disk.FS, view, dir string) (*journal, string, []string, error) {
 	if err != nil {
 		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking its table: %w", view, err)
 	}
-	if err := lock(file); err != nil {
+	if err := filelock.Try(file); err != nil {
 		defer file.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s is being written by process %s: wait for it, or stop it", view, holder(file))
+		if errors.Is(err, filelock.ErrTaken) {
+			return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s is being written by process %s: wait for it, or stop it", view, filelock.Holder(file))
 		}
 		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking %s: %w", view, file.Name(), err)
 	}
@@ -57,24 +56,6 @@ func acquire(d disk.FS, view, dir string) (*journal, string, []string, error) {
 		return nil, "", nil, errors.Join(feature.Errorf(feature.ErrUnavailable, "view %s: reading %s: %w", view, file.Name(), err), file.Close())
 	}
 	return j, prefix, files, nil
-}
-
-func lock(f disk.File) error {
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
-
-// holder returns the process id that the lock's holder has written, if it has got so far.
-func holder(f disk.File) string {
-	var pid int
-	if _, err := fmt.Fscanf(io.NewSectionReader(f, 0, 64), "pid %d\n", &pid); err != nil {
-		return "(unknown)"
-	}
-	return fmt.Sprint(pid)
 }
 
 // read returns the run that the journal tells of. A last line without its end was being written when the process died, and
@@ -102,7 +83,7 @@ func (j *journal) begin(prefix string) error {
 	if err := j.file.Truncate(0); err != nil {
 		return err
 	}
-	return j.append(fmt.Sprintf("pid %d\nrun %s\n", os.Getpid(), prefix))
+	return j.append(filelock.Sign() + "run " + prefix + "\n")
 }
 
 // note lists a file, which lies in the table's directory, before it is created.
@@ -149,8 +130,5 @@ func (j *journal) forget(files []string, committed bool) error {
 	return j.file.Sync()
 }
 
-// release frees the lock. It is unlocked before the file is closed: a process that this one is just starting holds a copy of the
-// file until it runs its own program, and with it, without that, the lock.
-func (j *journal) release() error {
-	return errors.Join(syscall.Flock(int(j.file.Fd()), syscall.LOCK_UN), j.file.Close())
-}
+// release frees the lock.
+func (j *journal) release() error { return filelock.Release(j.file) }

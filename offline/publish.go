@@ -53,7 +53,7 @@ func (s *Store) createUnlisted(path string) (*durableFile, error) {
 }
 
 // writeHint tells other engines where to begin looking for the newest version. They look further from there, so a hint
-// that is behind after a crash does no harm, and it is not synced.
+// that is behind after a crash does no harm, and its name is not synced. Its content is: they might not know what to make of half of it.
 func (s *Store) writeHint(dir string, number int) error {
 	if err := s.opts.Step(stepHint, false); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *Store) writeHint(dir string, number int) error {
 	f, err := s.opts.Disk.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err == nil {
 		_, err = f.Write([]byte(strconv.Itoa(number)))
-		err = errors.Join(err, f.Close())
+		err = errors.Join(err, f.Sync(), f.Close())
 	}
 	if err == nil {
 		err = s.opts.Disk.Rename(tmp, filepath.Join(dir, "version-hint.text"))

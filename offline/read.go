@@ -154,6 +154,9 @@ func intKey(v int64, k feature.Kind) feature.Key {
 // Rows returns the number of rows, at least one.
 func (r *Run) Rows() int { return r.rows }
 
+// File returns the path of the data file that the run is a row group of, as [Snapshot.Files] has it.
+func (r *Run) File() string { return r.file.Path }
+
 // Events returns bounds of the event times.
 func (r *Run) Events() feature.Range { return r.events }
 

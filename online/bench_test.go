@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -103,6 +105,40 @@ func BenchmarkPut(b *testing.B) {
 			}
 			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
+	}
+}
+
+// BenchmarkCheckFiles reads a closed store of 200,000 keys as opening it does, from the page cache:
+//
+//	go test ./online -run='^$' -bench=CheckFiles
+func BenchmarkCheckFiles(b *testing.B) {
+	path := b.TempDir()
+	s, err := Open(path, Options{Logger: quiet()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	v, columns := wideView(1000)
+	putAll(b, s, v, columns, true, 200_000)
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	size := int64(0)
+	for _, table := range tables {
+		info, err := os.Stat(table)
+		if err != nil {
+			b.Fatal(err)
+		}
+		size += info.Size()
+	}
+	b.SetBytes(size)
+	for b.Loop() {
+		if err := checkFiles(path); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -16,11 +16,12 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
-// Two environment variables turn the test binary into a process that is to die: where the store lies, and how many calls
+// Environment variables turn the test binary into a process that is to die: where the store lies, and how many calls
 // of the step hook it survives.
 const (
 	crashPath = "ASOF_TEST_CRASH_PATH"
 	crashStep = "ASOF_TEST_CRASH_STEP"
+	crashLoad = "ASOF_TEST_CRASH_LOAD" // set: it publishes until it is killed
 
 	lifeKeys = 120
 )
@@ -234,6 +235,10 @@ func TestKill(t *testing.T) {
 
 // crashChild lives in path until its step comes.
 func crashChild(path string) {
+	if os.Getenv(crashLoad) != "" {
+		fmt.Println(load(path))
+		os.Exit(1)
+	}
 	left, _ := strconv.Atoi(os.Getenv(crashStep))
 	s, err := Open(path, Options{Logger: quiet(), Step: func(string, bool) error {
 		if left--; left < 0 {

@@ -1,5 +1,7 @@
 package online
 
+import "context"
+
 // KV is an ordered key-value store of bytes. Keys order by bytes.Compare. Its errors are of the kinds of package feature. All
 // methods may be called from several goroutines at once; Close comes last, and once.
 type KV interface {
@@ -12,6 +14,9 @@ type KV interface {
 	// DropPrefix removes every key that starts with prefix, durably. Like Write it may be done in part
 	// when it fails. Readers and writers of other keys go on meanwhile.
 	DropPrefix(prefix []byte) error
+	// Check reads all that is stored, goes by the checksums that the store has of its own, and reports each place that is damaged. It may
+	// run beside readers and writers.
+	Check(ctx context.Context, report func(Finding)) error
 	// Close frees the store for another process.
 	Close() error
 }

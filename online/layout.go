@@ -3,6 +3,7 @@ package online
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"math/bits"
 	"slices"
@@ -153,24 +154,32 @@ func checksum(key, value []byte) uint32 {
 
 // validate checks that value is what encode makes for key: no later access to it can go astray. It fails with ErrCorrupt.
 func (l *layout) validate(key, value []byte) error {
+	if fault := l.fault(key, value); fault != "" {
+		return feature.Errorf(feature.ErrCorrupt, "online value of key %x cannot be read: %s: %s", key, fault, adviceFull)
+	}
+	return nil
+}
+
+// fault returns what is wrong with the value of key, "" for nothing.
+func (l *layout) fault(key, value []byte) string {
 	switch {
 	case len(value) < nullsAt:
-		return corruptValue(key, "it has only %d bytes", len(value))
+		return fmt.Sprintf("it has only %d bytes", len(value))
 	case value[0] != valueVersion:
-		return corruptValue(key, "its format version is %d, this asof reads %d", value[0], valueVersion)
+		return fmt.Sprintf("its format version is %d, this asof reads %d", value[0], valueVersion)
 	case binary.LittleEndian.Uint32(value[checksumAt:]) != checksum(key, value):
-		return corruptValue(key, "its checksum does not match")
+		return "its checksum does not match"
 	case binary.LittleEndian.Uint32(value[schemaAt:]) != l.schema:
-		return corruptValue(key, "its schema is %d, that of the view is %d", binary.LittleEndian.Uint32(value[schemaAt:]), l.schema)
+		return fmt.Sprintf("its schema is %d, that of the view is %d", binary.LittleEndian.Uint32(value[schemaAt:]), l.schema)
 	case value[flagsAt]&^flagCreated != 0:
-		return corruptValue(key, "it has unknown flags %#x", value[flagsAt])
+		return fmt.Sprintf("it has unknown flags %#x", value[flagsAt])
 	case value[flagsAt]&flagCreated == 0 && timeAt(value, createdAt) != 0:
-		return corruptValue(key, "it has a created time and says that it has none")
+		return "it has a created time and says that it has none"
 	case len(value) < l.variable:
-		return corruptValue(key, "it has %d bytes, its schema needs %d", len(value), l.variable)
+		return fmt.Sprintf("it has %d bytes, its schema needs %d", len(value), l.variable)
 	}
 	if n := len(l.fields) % 8; n != 0 && value[l.fixedAt-1]>>n != 0 {
-		return corruptValue(key, "its null bitmap %08b is longer than its %d fields", bits.Reverse8(value[l.fixedAt-1]), len(l.fields))
+		return fmt.Sprintf("its null bitmap %08b is longer than its %d fields", bits.Reverse8(value[l.fixedAt-1]), len(l.fields))
 	}
 	end := l.variable
 	for i := range l.slots {
@@ -181,18 +190,18 @@ func (l *layout) validate(key, value []byte) error {
 		if s.variable {
 			from, to := l.bounds(value, *s)
 			if to < from || to > len(value) {
-				return corruptValue(key, "field %s lies outside of it", l.fields[i].Name)
+				return fmt.Sprintf("field %s lies outside of it", l.fields[i].Name)
 			}
 			end = to
 		}
 		if fault := l.checkField(value, i); fault != "" {
-			return corruptValue(key, "field %s (%s) %s", l.fields[i].Name, l.fields[i].Type, fault)
+			return fmt.Sprintf("field %s (%s) %s", l.fields[i].Name, l.fields[i].Type, fault)
 		}
 	}
 	if end != len(value) {
-		return corruptValue(key, "%d bytes follow its last field", len(value)-end)
+		return fmt.Sprintf("%d bytes follow its last field", len(value)-end)
 	}
-	return nil
+	return ""
 }
 
 // checkField returns what is wrong with the bytes of field i, "" for nothing.
@@ -214,9 +223,4 @@ func (l *layout) checkField(value []byte, i int) string {
 		return "is neither true nor false"
 	}
 	return ""
-}
-
-func corruptValue(key []byte, format string, args ...any) error {
-	return feature.Errorf(feature.ErrCorrupt, "online value of key %x cannot be read: %w: run asof materialize with a full rebuild",
-		key, feature.Errorf(feature.ErrCorrupt, format, args...))
 }

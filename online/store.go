@@ -34,7 +34,8 @@ type Store struct {
 }
 
 // Open opens the store in the directory path and creates it if need be. The directory belongs to one process: another one gets
-// ErrUnavailable. What a crash has left of unfinished rebuilds is removed. The caller closes the store.
+// ErrUnavailable. All files are read first: damage is ErrCorrupt, which names the file and after which SetAside makes room for a new store.
+// What a crash has left of unfinished rebuilds is removed. The caller closes the store.
 func Open(path string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -328,7 +329,7 @@ func TestOpenErrors(t *testing.T) {
 	v := profile()
 	publish(t, s, v, true, State{}, func(p *Publish) error { return p.Put(key(1), row(t, v, 0, nil, "Rome")) })
 	_, err = Open(path, Options{Logger: quiet()})
-	wantKind(t, err, feature.ErrUnavailable, path, "asof serve", "--server")
+	wantKind(t, err, feature.ErrUnavailable, "online store "+path+" is held by process "+strconv.Itoa(os.Getpid()), "asof serve", "--server")
 	_, err = Open(path, Options{ReadOnly: true, Logger: quiet()})
 	wantKind(t, err, feature.ErrUnavailable, path)
 

@@ -2,6 +2,7 @@ package online
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"slices"
@@ -67,6 +68,8 @@ func (m *memoryKV) DropPrefix(prefix []byte) error {
 	}
 	return m.Write(ops)
 }
+
+func (m *memoryKV) Check(context.Context, func(Finding)) error { return nil }
 
 func (m *memoryKV) Close() error { return nil }
 

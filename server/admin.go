@@ -53,7 +53,7 @@ func (s *Server) GetStatus(_ context.Context, _ *asofv1.GetStatusRequest) (*asof
 	for _, name := range onlineViews(views) {
 		v := &asofv1.ViewStatus{View: name}
 		if state, known := states[name]; known {
-			v.Published, v.WatermarkMicros, v.Snapshot = true, int64(state.Watermark), state.Snapshot
+			v.Published, v.WatermarkMicros, v.HorizonMicros, v.Snapshot = true, int64(state.Watermark), int64(state.Horizon), state.Snapshot
 			v.Current, v.Unfinished = state.Hash == views[name].ServedHash(), state.Unfinished
 		}
 		answer.Views = append(answer.Views, v)

@@ -157,7 +157,7 @@ func respond(w *wanted, a *online.Answer) *asofv1.GetFeaturesResponse {
 			from = w.order[i]
 		}
 		c := &a.Columns[from]
-		column := &asofv1.FeatureColumn{Name: c.Name, Values: writeValues(c.Values), EventTimesIndex: uint32(c.Ref), Statuses: make([]byte, len(c.Statuses))}
+		column := &asofv1.FeatureColumn{Name: c.Name, Values: WriteValues(c.Values), EventTimesIndex: uint32(c.Ref), Statuses: make([]byte, len(c.Statuses))}
 		if w.names != nil {
 			column.Name = w.names[i]
 		}

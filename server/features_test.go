@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -173,7 +174,7 @@ func TestWriteValues(t *testing.T) {
 		"no lists":  {columnOf(t, feature.ListOf(feature.Int32)), &asofv1.Values{Kind: &asofv1.Values_Lists{Lists: &asofv1.ListValues{Elements: &asofv1.Values{Kind: &asofv1.Values_Int32S{Int32S: &asofv1.Int32Values{}}}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wire, err := proto.Marshal(writeValues(c.column))
+			wire, err := proto.Marshal(WriteValues(c.column))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,6 +185,53 @@ func TestWriteValues(t *testing.T) {
 			if d := cmp.Diff(c.want, got, protocmp.Transform()); d != "" {
 				t.Error(d)
 			}
+			back, err := ReadValues(got)
+			if err != nil || back.Len() != c.column.Len() || !arrow.TypeEqual(back.DataType(), c.column.DataType()) {
+				t.Fatalf("read back: %v, %v", back, err)
+			}
+			for i := range back.Len() {
+				if is, want := back.ValueStr(i), strings.ToValidUTF8(c.column.ValueStr(i), "\ufffd"); is != want {
+					t.Errorf("row %d is read back as %s, want %s", i, is, want)
+				}
+			}
 		})
 	}
+}
+
+// FuzzReadValues reads any message: what is read has as many rows as it says, and is read again from what is written of it.
+func FuzzReadValues(f *testing.F) {
+	for _, v := range []*asofv1.Values{
+		{NullRows: []uint32{1}, Kind: &asofv1.Values_Int64S{Int64S: &asofv1.Int64Values{Values: []int64{1, 2}}}},
+		{NullRows: []uint32{0}, Kind: &asofv1.Values_Lists{Lists: &asofv1.ListValues{Lengths: []uint32{0, 2}, Elements: &asofv1.Values{NullRows: []uint32{1}, Kind: &asofv1.Values_Strings{Strings: &asofv1.StringValues{Values: []string{"a", ""}}}}}}},
+		{NullRows: []uint32{7}, Kind: &asofv1.Values_Bools{Bools: &asofv1.BoolValues{Values: []bool{true}}}},
+		{Kind: &asofv1.Values_Lists{Lists: &asofv1.ListValues{Lengths: []uint32{3}, Elements: &asofv1.Values{Kind: &asofv1.Values_Float32S{Float32S: &asofv1.Float32Values{Values: []float32{1, 2}}}}}}},
+	} {
+		wire, err := proto.Marshal(v)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire)
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		v := &asofv1.Values{}
+		if proto.Unmarshal(wire, v) != nil {
+			return
+		}
+		column, err := ReadValues(v)
+		if err != nil {
+			if !errors.Is(err, feature.ErrInvalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := ReadValues(WriteValues(column))
+		if err != nil || again.Len() != column.Len() {
+			t.Fatalf("%v is written and read as %v, %v", column, again, err)
+		}
+		for i := range column.Len() {
+			if again.ValueStr(i) != column.ValueStr(i) {
+				t.Fatalf("row %d is %s, and written and read %s", i, column.ValueStr(i), again.ValueStr(i))
+			}
+		}
+	})
 }

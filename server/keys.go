@@ -80,19 +80,28 @@ func readColumn(f *faults, path string, c *asofv1.KeyColumn, t feature.Type, sub
 		f.add(path+".values."+field, "column %s has %d values of type %s, %s needs %s", c.GetName(), n, got, subject, t)
 		return nil
 	}
-	valid := make([]bool, n)
+	valid, misfit := validRows(v.GetNullRows(), n)
+	if misfit >= 0 {
+		f.add(fmt.Sprintf("%s.values.null_rows[%d]", path, misfit), "row %d of column %s, which has %d: rows are counted from 0, ascending", v.GetNullRows()[misfit], c.GetName(), n)
+		return nil
+	}
+	return buildScalars(v, valid)
+}
+
+// validRows tells which of n rows are not NULL. Misfit is the first of nulls that is no row or not ascending, else -1.
+func validRows(nulls []uint32, n int) (valid []bool, misfit int) {
+	valid = make([]bool, n)
 	for i := range valid {
 		valid[i] = true
 	}
 	before := -1
-	for i, row := range v.GetNullRows() {
+	for i, row := range nulls {
 		if int64(row) >= int64(n) || int(row) <= before {
-			f.add(fmt.Sprintf("%s.values.null_rows[%d]", path, i), "row %d of column %s, which has %d: rows are counted from 0, ascending", row, c.GetName(), n)
-			return nil
+			return nil, i
 		}
 		valid[row], before = false, int(row)
 	}
-	return buildKeys(v, valid)
+	return valid, -1
 }
 
 // kindOf returns the name of the field of v that is set, its type and its length; "" where none is or where it is a list of none.
@@ -121,8 +130,8 @@ func kindOf(v *asofv1.Values) (field string, t feature.Type, n int) {
 	return "", t, 0
 }
 
-// buildKeys returns the values of v, which are of a key type, as a column.
-func buildKeys(v *asofv1.Values, valid []bool) arrow.Array {
+// buildScalars returns the values of v, which are of no list type, as a column.
+func buildScalars(v *asofv1.Values, valid []bool) arrow.Array {
 	mem := memory.DefaultAllocator
 	switch k := v.GetKind().(type) {
 	case *asofv1.Values_Bools:
@@ -136,6 +145,14 @@ func buildKeys(v *asofv1.Values, valid []bool) arrow.Array {
 	case *asofv1.Values_Int64S:
 		b := array.NewInt64Builder(mem)
 		b.AppendValues(k.Int64S.GetValues(), valid)
+		return b.NewArray()
+	case *asofv1.Values_Float32S:
+		b := array.NewFloat32Builder(mem)
+		b.AppendValues(k.Float32S.GetValues(), valid)
+		return b.NewArray()
+	case *asofv1.Values_Float64S:
+		b := array.NewFloat64Builder(mem)
+		b.AppendValues(k.Float64S.GetValues(), valid)
 		return b.NewArray()
 	case *asofv1.Values_Strings:
 		b := array.NewStringBuilder(mem)
@@ -156,5 +173,5 @@ func buildKeys(v *asofv1.Values, valid []bool) arrow.Array {
 		}
 		return b.NewArray()
 	}
-	panic(fmt.Sprintf("server: %T holds no key type", v.GetKind()))
+	panic(fmt.Sprintf("server: %T holds no scalars", v.GetKind()))
 }

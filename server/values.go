@@ -6,12 +6,14 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/asof-store/asof/feature"
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
 
-// writeValues puts a column of a feature type on the wire. Numbers stay where they are: the message points into the column.
-func writeValues(column arrow.Array) *asofv1.Values {
+// WriteValues puts a column of a feature type on the wire. Numbers stay where they are: the message points into the column.
+func WriteValues(column arrow.Array) *asofv1.Values {
 	v := &asofv1.Values{}
 	if column.NullN() > 0 {
 		for i := range column.Len() {
@@ -47,6 +49,50 @@ func writeValues(column arrow.Array) *asofv1.Values {
 	return v
 }
 
+// ReadValues returns the column that [WriteValues] has put on the wire. It fails with ErrInvalid on a message that it cannot have made.
+func ReadValues(v *asofv1.Values) (arrow.Array, error) {
+	_, t, n := kindOf(v)
+	if t.Kind == 0 {
+		return nil, feature.Errorf(feature.ErrInvalid, "values of no type")
+	}
+	valid, misfit := validRows(v.GetNullRows(), n)
+	if misfit >= 0 {
+		return nil, feature.Errorf(feature.ErrInvalid, "null_rows[%d] is row %d of %d: rows are counted from 0, ascending", misfit, v.GetNullRows()[misfit], n)
+	}
+	lists, ok := v.GetKind().(*asofv1.Values_Lists)
+	if !ok {
+		return buildScalars(v, valid), nil
+	}
+	if _, nested := lists.Lists.GetElements().GetKind().(*asofv1.Values_Lists); nested {
+		return nil, feature.Errorf(feature.ErrInvalid, "lists of lists")
+	}
+	elements, err := ReadValues(lists.Lists.GetElements())
+	if err != nil {
+		return nil, err
+	}
+	return buildLists(t, lists.Lists.GetLengths(), elements, valid)
+}
+
+// buildLists cuts elements into lists of the given lengths.
+func buildLists(t feature.Type, lengths []uint32, elements arrow.Array, valid []bool) (arrow.Array, error) {
+	offsets, nulls, end := make([]int32, 1, len(lengths)+1), make([]byte, (len(lengths)+7)/8), int64(0)
+	for i, n := range lengths {
+		if end += int64(n); end > int64(elements.Len()) {
+			break
+		}
+		offsets = append(offsets, int32(end))
+		if valid[i] {
+			nulls[i/8] |= 1 << (i % 8)
+		}
+	}
+	if end != int64(elements.Len()) {
+		return nil, feature.Errorf(feature.ErrInvalid, "lists of %d elements or more, with %d of them there", end, elements.Len())
+	}
+	data := array.NewData(t.Arrow(), len(lengths), []*memory.Buffer{memory.NewBufferBytes(nulls), memory.NewBufferBytes(arrow.GetBytes(offsets))},
+		[]arrow.ArrayData{elements.Data()}, array.UnknownNullCount, 0)
+	return array.NewListData(data), nil
+}
+
 func each[T any](n int, value func(int) T) []T {
 	values := make([]T, n)
 	for i := range values {
@@ -66,6 +112,6 @@ func writeLists(c *array.List) *asofv1.ListValues {
 		}
 		lists.Lengths[i], last = uint32(to-from), to
 	}
-	lists.Elements = writeValues(array.NewSlice(c.ListValues(), first, last))
+	lists.Elements = WriteValues(array.NewSlice(c.ListValues(), first, last))
 	return lists
 }

@@ -205,7 +205,7 @@ func (b *batch) emit() error {
 	b.stats.Rows += int64(b.rows)
 	b.stat.RowsRead += int64(b.rows)
 	record := array.NewRecordBatch(b.schema, columns, int64(b.rows))
-	return b.yield(Batch{Record: record, File: b.stat.Path, FirstRow: b.first + int64(b.spans[0].From)})
+	return b.yield(Batch{Record: record, File: b.stat.Path, FirstRow: b.first + int64(b.spans[0].From), group: b.first, spans: b.spans})
 }
 
 // dropBadKeys narrows spans, and the columns read so far, to rows without a NULL among their keys.

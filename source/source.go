@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
+	"github.com/asof-store/asof/internal/parquetio"
 )
 
 // Spec says where the rows of a source are.
@@ -60,6 +61,21 @@ type Batch struct {
 	File   string // relative to Root
 	// FirstRow is the number in the file (from 0) of the row from which on the batch's rows come, in order.
 	FirstRow int64
+
+	group int64            // the number of the first row of the row group that the batch is of
+	spans []parquetio.Span // of that row group: the batch's rows
+}
+
+// Row returns the number in the file (from 0) of row i of the batch's Record.
+func (b *Batch) Row(i int) int64 {
+	for _, s := range b.spans {
+		if n := s.To - s.From; i >= n {
+			i -= n
+			continue
+		}
+		return b.group + int64(s.From+i)
+	}
+	panic("source: the batch has no such row")
 }
 
 // FileStat describes a file of a source. [Files] fills the first three fields alone.

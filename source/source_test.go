@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
 	"github.com/google/go-cmp/cmp"
@@ -297,6 +298,45 @@ func TestBadRows(t *testing.T) {
 	got, stats, err := rows(spec, request)
 	if err != nil || len(got) != 3 || stats.Skipped != 3 || stats.Rows != 3 || stats.Files[0].RowsRead != 3 || stats.Files[0].Rows != 6 {
 		t.Fatal(got, stats, err)
+	}
+}
+
+// TestRowNumbers reads rows that hold their own number, some of them out of range or bad, in row groups and batches of any size.
+func TestRowNumbers(t *testing.T) {
+	type row struct {
+		Time   *int64  `parquet:"t,timestamp(microsecond)"`
+		Key    *string `parquet:"k"`
+		Number int64   `parquet:"number"`
+	}
+	key, all := "x", make([]row, 40)
+	for i := range all {
+		all[i] = row{new(at(i * 7 % 10)), &key, int64(i)}
+		if i%11 == 3 {
+			all[i].Key = nil
+		}
+		if i%13 == 5 {
+			all[i].Time = nil
+		}
+	}
+	for groupRows := range 12 {
+		root := t.TempDir()
+		write(t, root, "1.parquet", all, parquet.MaxRowsPerRowGroup(int64(groupRows+1)))
+		spec := Spec{Name: "s", Root: root, Glob: "*.parquet", EventTime: "t", BadRows: BadRowsSkip}
+		request := Request{Range: feature.Range{From: feature.Time(at(2)), To: feature.Time(at(6))}, Keys: []feature.Field{field("k", feature.String)}, Columns: []feature.Field{field("number", feature.Int64)}}
+		for request.BatchRows = range 7 {
+			seen := 0
+			if _, err := Read(t.Context(), spec, request, func(b Batch) error {
+				for i := range int(b.Record.NumRows()) {
+					if want := b.Record.Column(2).(*array.Int64).Value(i); b.Row(i) != want {
+						t.Fatalf("row groups of %d, batches of %d: row %d is called %d", groupRows+1, request.BatchRows, want, b.Row(i))
+					}
+					seen++
+				}
+				return nil
+			}); err != nil || seen != 16 {
+				t.Fatalf("%d rows, %v", seen, err)
+			}
+		}
 	}
 }
 

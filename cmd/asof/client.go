@@ -2,20 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"net"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/online"
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
+	"github.com/asof-store/asof/server"
 )
 
 // client talks to an asof serve.
@@ -76,31 +76,97 @@ func (p *project) getFrom(ctx context.Context, address string, svc *feature.Serv
 		if column.IsNull(0) {
 			return nil, feature.Errorf(feature.ErrInvalid, "--key %s=: an empty value is NULL, which is found nowhere", name)
 		}
-		request.Keys = append(request.Keys, &asofv1.KeyColumn{Name: name, Values: keyValue(column)})
+		request.Keys = append(request.Keys, &asofv1.KeyColumn{Name: name, Values: server.WriteValues(column)})
 	}
-	answer, err := asofv1.NewFeatureStoreClient(c.conn).GetFeatures(ctx, request)
+	columns, err := c.getFeatures(ctx, request, 1)
 	if err != nil {
-		return nil, c.fault("looking up", err)
+		return nil, err
 	}
-	for _, column := range answer.GetColumns() {
-		if len(column.GetStatuses()) != 1 || int(column.GetEventTimesIndex()) >= len(answer.GetEventTimes()) {
-			return nil, feature.Errorf(feature.ErrInternal, "the server %s answered one key with %d values of %s", address, len(column.GetStatuses()), column.GetName())
-		}
-		got := gotValue{Name: column.GetName(), status: feature.Status(column.GetStatuses()[0])}
-		got.Status = got.status.String()
-		if !slices.Contains(column.GetValues().GetNullRows(), 0) {
-			got.Value = wireValue(column.GetValues())
-		}
-		if times := answer.GetEventTimes()[column.GetEventTimesIndex()].GetMicros(); got.status != feature.NotFound && len(times) == 1 {
-			text := feature.Time(times[0]).String()
-			got.EventTime = &text
-		}
-		values = append(values, got)
+	for _, column := range columns {
+		values = append(values, newGotValue(column.Name, column.Values, column.Statuses[0], column.Found[0], column.EventTimes[0]))
 	}
 	if slices.ContainsFunc(values, func(v gotValue) bool { return v.status == feature.NotFound }) {
 		return values, p.noteUnpublishedAt(ctx, c, svc)
 	}
 	return values, nil
+}
+
+// getFeatures asks for features of so many keys.
+func (c *client) getFeatures(ctx context.Context, request *asofv1.GetFeaturesRequest, rows int) ([]online.Column, error) {
+	answer, err := asofv1.NewFeatureStoreClient(c.conn).GetFeatures(ctx, request, grpc.MaxCallRecvMsgSize(answerBytesMax))
+	if err != nil {
+		return nil, c.fault("looking up", err)
+	}
+	var columns []online.Column
+	for _, from := range answer.GetColumns() {
+		values, err := server.ReadValues(from.GetValues())
+		if err != nil {
+			return nil, feature.Errorf(feature.ErrInternal, "the server %s answered %s with %w", c.address, from.GetName(), err)
+		}
+		column := online.Column{Name: from.GetName(), Values: values}
+		for _, status := range from.GetStatuses() {
+			column.Statuses = append(column.Statuses, feature.Status(status))
+			column.Found = append(column.Found, feature.Status(status) != feature.NotFound)
+		}
+		if at := int(from.GetEventTimesIndex()); at < len(answer.GetEventTimes()) {
+			for _, micros := range answer.GetEventTimes()[at].GetMicros() {
+				column.EventTimes = append(column.EventTimes, feature.Time(micros))
+			}
+		}
+		if values.Len() != rows || len(column.Statuses) != rows || len(column.EventTimes) != rows {
+			return nil, feature.Errorf(feature.ErrInternal, "the server %s answered %d keys with %d values of %s", c.address, rows, values.Len(), from.GetName())
+		}
+		columns = append(columns, column)
+	}
+	return columns, nil
+}
+
+// answerBytesMax bounds the answer of a server: values that are long are many times what gRPC takes if it is not told.
+const answerBytesMax = 256 << 20
+
+// The client is what its server serves: materialize.Served.
+
+// State returns how far the server has published view.
+func (c *client) State(ctx context.Context, view *feature.View) (state online.State, known bool, err error) {
+	answer, err := asofv1.NewAdminClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
+	if err != nil {
+		return state, false, c.fault("the status", err)
+	}
+	for _, v := range answer.GetViews() {
+		if v.GetView() != view.Name || !v.GetPublished() {
+			continue
+		}
+		state = online.State{Watermark: feature.Time(v.GetWatermarkMicros()), Horizon: feature.Time(v.GetHorizonMicros()), Snapshot: v.GetSnapshot(), Unfinished: v.GetUnfinished()}
+		if v.GetCurrent() {
+			state.Hash = view.ServedHash()
+		}
+		return state, true, nil
+	}
+	return state, false, nil
+}
+
+// Get returns what the server serves of view's features.
+func (c *client) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]online.Column, error) {
+	names := &asofv1.FeatureNames{}
+	for _, f := range features {
+		names.Names = append(names.Names, view.Name+"."+view.Features[f].Name)
+	}
+	request := &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Features{Features: names}}
+	for i, key := range view.Keys {
+		request.Keys = append(request.Keys, &asofv1.KeyColumn{Name: key.Name, Values: server.WriteValues(keys[i])})
+	}
+	columns, err := c.getFeatures(ctx, request, rows)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range features {
+		if len(columns) != len(features) || !arrow.TypeEqual(columns[i].Values.DataType(), view.Features[f].Type.Arrow()) {
+			return nil, feature.Errorf(feature.ErrConflict, "the server %s goes by other definitions of view %s than those that are applied: run asof materialize %s --server %s",
+				c.address, view.Name, view.Name, c.address)
+		}
+		columns[i].Name = view.Features[f].Name
+	}
+	return columns, nil
 }
 
 // noteUnpublishedAt is noteUnpublished of what the server says.
@@ -115,88 +181,4 @@ func (p *project) noteUnpublishedAt(ctx context.Context, c *client, svc *feature
 	}
 	p.noteUnpublished(svc, func(view string) bool { return published[view] })
 	return nil
-}
-
-// keyValue puts a key column of one row on the wire.
-func keyValue(column arrow.Array) *asofv1.Values {
-	switch c := column.(type) {
-	case *array.Boolean:
-		return &asofv1.Values{Kind: &asofv1.Values_Bools{Bools: &asofv1.BoolValues{Values: []bool{c.Value(0)}}}}
-	case *array.Int32:
-		return &asofv1.Values{Kind: &asofv1.Values_Int32S{Int32S: &asofv1.Int32Values{Values: []int32{c.Value(0)}}}}
-	case *array.Int64:
-		return &asofv1.Values{Kind: &asofv1.Values_Int64S{Int64S: &asofv1.Int64Values{Values: []int64{c.Value(0)}}}}
-	case *array.Timestamp:
-		return &asofv1.Values{Kind: &asofv1.Values_Timestamps{Timestamps: &asofv1.TimestampValues{Micros: []int64{int64(c.Value(0))}}}}
-	case *array.Binary:
-		return &asofv1.Values{Kind: &asofv1.Values_Bytes{Bytes: &asofv1.BytesValues{Values: [][]byte{c.Value(0)}}}}
-	case *array.String:
-		return &asofv1.Values{Kind: &asofv1.Values_Strings{Strings: &asofv1.StringValues{Values: []string{c.Value(0)}}}}
-	}
-	panic("asof: " + column.DataType().String() + " is no key type")
-}
-
-// wireValue returns the first value of a column as JSON writes it.
-func wireValue(v *asofv1.Values) any {
-	list := wireValues(v)
-	if len(list) == 0 {
-		return nil
-	}
-	return list[0]
-}
-
-func wireValues(v *asofv1.Values) []any {
-	switch k := v.GetKind().(type) {
-	case *asofv1.Values_Bools:
-		return anys(k.Bools.GetValues())
-	case *asofv1.Values_Int32S:
-		return anys(k.Int32S.GetValues())
-	case *asofv1.Values_Int64S:
-		return anys(k.Int64S.GetValues())
-	case *asofv1.Values_Float32S:
-		return anys(k.Float32S.GetValues())
-	case *asofv1.Values_Float64S:
-		return anys(k.Float64S.GetValues())
-	case *asofv1.Values_Strings:
-		return anys(k.Strings.GetValues())
-	case *asofv1.Values_Bytes:
-		texts := make([]string, len(k.Bytes.GetValues()))
-		for i, b := range k.Bytes.GetValues() {
-			texts[i] = base64.StdEncoding.EncodeToString(b)
-		}
-		return anys(texts)
-	case *asofv1.Values_Timestamps:
-		texts := make([]string, len(k.Timestamps.GetMicros()))
-		for i, t := range k.Timestamps.GetMicros() {
-			texts[i] = feature.Time(t).String()
-		}
-		return anys(texts)
-	case *asofv1.Values_Lists:
-		return wireLists(k.Lists)
-	}
-	return nil
-}
-
-func anys[T any](values []T) []any {
-	out := make([]any, len(values))
-	for i, v := range values {
-		out[i] = v
-	}
-	return out
-}
-
-func wireLists(lists *asofv1.ListValues) []any {
-	elements := wireValues(lists.GetElements())
-	for _, null := range lists.GetElements().GetNullRows() {
-		if int(null) < len(elements) {
-			elements[null] = nil
-		}
-	}
-	var out []any
-	for _, n := range lists.GetLengths() {
-		n := min(int(n), len(elements))
-		out = append(out, elements[:n:n])
-		elements = elements[n:]
-	}
-	return out
 }

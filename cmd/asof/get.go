@@ -171,30 +171,18 @@ func (a *app) printValues(values []gotValue) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "feature\tvalue\tstatus\tevent time\n")
 	for _, v := range values {
-		text, at := "NULL", "-"
-		if v.Value != nil {
-			encoded, err := json.Marshal(v.Value)
-			if err != nil {
-				return err
-			}
-			text = string(encoded)
-		}
+		at := "-"
 		if v.EventTime != nil {
 			at = *v.EventTime
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.Name, text, v.Status, at)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.Name, valueText(v.Value), v.Status, at)
 	}
 	return w.Flush()
 }
 
 // printJSON prints the answer with a line for each feature, in the service's order.
 func (a *app) printJSON(svc *feature.Service, keys []string, values []gotValue) error {
-	given := map[string]string{}
-	for _, k := range keys {
-		name, value, _ := strings.Cut(k, "=")
-		given[name] = value
-	}
-	head, err := json.Marshal(given)
+	head, err := json.Marshal(keysGiven(keys))
 	if err != nil {
 		return err
 	}

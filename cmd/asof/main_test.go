@@ -83,7 +83,7 @@ func runVerb(t *testing.T, ctx context.Context, run func(a *app, cmd *cobra.Comm
 	t.Helper()
 	a, stdout, stderr := testApp()
 	verb := &cobra.Command{Use: "try", RunE: func(cmd *cobra.Command, _ []string) error { return run(a, cmd) }}
-	addListenFlag(verb)
+	addServeFlags(verb)
 	code := a.runRoot(ctx, newRootCommand(a, verb), append([]string{"try"}, args...))
 	return outcome{code, stdout.String(), stderr.String()}
 }
@@ -145,6 +145,12 @@ func TestSettings(t *testing.T) {
 		{"memory in a variable", "", "ASOF_MEMORY=-1GB", "", `ASOF_MEMORY: "-1GB" is no size`, 2},
 		{"workers in a flag", "", "", "--workers two", `--workers: "two" is no number of workers`, 2},
 		{"listen", "listen: 7878\n", "", "", `asof.yaml: listen: "7878" is no address`, 2},
+		{"no runs", "runs_max: 0\n", "", "", `asof.yaml: runs_max: "0" is no number from 1`, 2},
+		{"no sample", "", "ASOF_VERIFY_SAMPLE=x", "", `ASOF_VERIFY_SAMPLE: "x" is no number from 1`, 2},
+		{"jitter", "", "", "--run-jitter soon", `--run-jitter: "soon" is not a duration`, 2},
+		{"verified all the time", "verify_every: 5ms\n", "", "", `asof.yaml: verify_every: "5ms" is too often: write 1s or more`, 2},
+		{"webhook in the file", "webhook: me:hidden@example.com\n", "", "", "asof.yaml: webhook: it is no URL of a webhook: write one such as https://example.com/hook", 2},
+		{"metrics", "metrics: 9090\n", "", "", `asof.yaml: metrics: "9090" is no address`, 2},
 		{"no such file", "", "", "--config nowhere.yaml", "nowhere.yaml: there is no such file", 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -173,6 +179,32 @@ func TestSettings(t *testing.T) {
 				t.Errorf("got %+v, want %q", got, want)
 			}
 		})
+	}
+}
+
+// TestServeSettings: the settings of scheduling and watching, from all three places.
+func TestServeSettings(t *testing.T) {
+	t.Chdir(t.TempDir())
+	show := func(a *app, cmd *cobra.Command) error {
+		s, err := a.settings(cmd)
+		if err != nil {
+			return err
+		}
+		w := s.Watching
+		return a.printf("%+v %q %v %s %s %d", s.Scheduling, w.Metrics, w.Webhook, w.StaleAfter, w.VerifyEvery, w.VerifySample)
+	}
+	if got := runVerb(t, t.Context(), show); got.stdout != `{RunsMax:1 Jitter:0s Timeout:0s} "" <nil> 1h0m0s 0s 100` {
+		t.Errorf("the defaults are %+v", got)
+	}
+	if err := os.WriteFile("asof.yaml", []byte("runs_max: 4\nrun_jitter: 5m\nrun_timeout: 1h\nverify_every: 1m\nmetrics: :1\nstale_after: 1d\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("ASOF_RUN_TIMEOUT", "2h")
+	t.Setenv("ASOF_WEBHOOK", "https://example.com/hook?token=x")
+	args := strings.Fields("--runs-max 3 --run-timeout 3h --verify-sample 7 --metrics 127.0.0.1:9")
+	want := `{RunsMax:3 Jitter:5m0s Timeout:3h0m0s} "127.0.0.1:9" https://example.com/hook?token=x 24h0m0s 1m0s 7`
+	if got := runVerb(t, t.Context(), show, args...); got.stdout != want {
+		t.Errorf("got %+v, want %s", got, want)
 	}
 }
 

@@ -113,8 +113,19 @@ func (p *project) engine(ctx context.Context, store *online.Store) (*materialize
 		TempDir: os.TempDir(), Version: version(), Report: reporter{p.a}}, nil
 }
 
+// runLog returns the warehouse's history of runs; ended is told of those of this process, unless it is nil.
+func (p *project) runLog(ended func(materialize.RunRecord)) *materialize.RunLog {
+	return materialize.OpenRunLog(p.settings.Warehouse, materialize.RunLogOptions{Now: p.a.now, Log: p.a.log, Ended: ended})
+}
+
 // withEngine calls do with the named views (all of them without names) and an engine that holds the online store meanwhile.
-func (a *app) withEngine(cmd *cobra.Command, names []string, do func(views []*definitions.View, engine *materialize.Engine) error) (err error) {
+func (a *app) withEngine(cmd *cobra.Command, names []string, do func(views []*definitions.View, engine *materialize.Engine) error) error {
+	return a.withEngineOn(cmd, (*project).openOnline, names, do)
+}
+
+// withEngineOn is withEngine on the online store that open opens.
+func (a *app) withEngineOn(cmd *cobra.Command, open func(*project) (*online.Store, error), names []string,
+	do func(views []*definitions.View, engine *materialize.Engine) error) (err error) {
 	p, err := a.project(cmd)
 	if err != nil {
 		return err
@@ -127,7 +138,7 @@ func (a *app) withEngine(cmd *cobra.Command, names []string, do func(views []*de
 	if err != nil {
 		return err
 	}
-	store, err := p.openOnline()
+	store, err := open(p)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/monitor"
 	"github.com/asof-store/asof/internal/progress"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/server"
@@ -27,7 +29,11 @@ func newServeCommand(a *app) *cobra.Command {
 asof materialize --server and asof get --server reach it. What an interrupted run has left unpublished is published first.
 
 Views are materialized when their schedules say so; what was missed is caught up in one run. What fails in a way that may pass is tried
-again, ever later. --schedule=false leaves runs to others.
+again, ever later. --schedule=false leaves runs to others. Of several servers on one warehouse one starts runs; the others publish what it has
+materialized, and one of them takes over when it dies.
+
+--metrics serves Prometheus metrics, --webhook is told of failures and stale views, and --verify-every compares what is served with what training would see:
+docs/scheduling.md.
 An interrupt lets requests under way end.`,
 		Example: "  asof serve --listen 127.0.0.1:7878",
 		GroupID: groupFeatures,
@@ -36,7 +42,7 @@ An interrupt lets requests under way end.`,
 			return a.serve(cmd, schedule)
 		},
 	}
-	addListenFlag(c)
+	addServeFlags(c)
 	c.Flags().BoolVar(&schedule, "schedule", schedule, "materialize views when their schedules say so")
 	return c
 }
@@ -60,35 +66,65 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 	if s.engine, err = p.engine(ctx, store); err != nil {
 		return err
 	}
-	if err := s.catchUp(ctx); err != nil {
+	if schedule {
+		s.scheduler = s.newScheduler()
+	}
+	s.monitor = s.newMonitor()
+	if err := s.sync(ctx, s.current.Views); err != nil {
 		return err
 	}
+	s.engine.Report = nil // a log has no use for bars
 	srv, err := server.New(store, s.model, server.Options{Now: a.now, Logger: a.log, Version: version(), Publish: s.publish})
 	if err != nil {
 		return err
 	}
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", p.settings.Listen)
+	return s.run(ctx, srv)
+}
+
+// run serves until ctx ends.
+func (s *serving) run(ctx context.Context, srv *server.Server) error {
+	listener, err := listen(ctx, "listen", s.p.settings.Listen)
 	if err != nil {
-		return feature.Errorf(feature.ErrUnavailable, "serving on %s: %w: is another server there? choose another address with --listen", p.settings.Listen, err)
+		return err
 	}
-	a.log.Info("serving", "address", listener.Addr().String(), "services", len(s.model().Services), "views", len(s.model().Views))
-	group, ctx := errgroup.WithContext(ctx)
-	if schedule {
-		group.Go(func() error { return s.scheduler().Serve(ctx) })
+	group, groupCtx := errgroup.WithContext(ctx)
+	if address := s.p.settings.Watching.Metrics; address != "" {
+		metrics, err := listen(ctx, "metrics", address)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		s.p.a.log.Info("serving metrics", "url", "http://"+metrics.Addr().String()+"/metrics")
+		group.Go(func() error { return s.monitor.ServeMetrics(groupCtx, metrics) })
 	}
-	group.Go(func() error { return srv.Run(ctx, listener) })
+	s.p.a.log.Info("serving", "address", listener.Addr().String(), "services", len(s.model().Services), "views", len(s.model().Views))
+	if s.scheduler != nil {
+		group.Go(func() error { return s.scheduler.Serve(groupCtx) })
+	}
+	group.Go(func() error { return s.monitor.Run(groupCtx) })
+	group.Go(func() error { return srv.Run(groupCtx, listener) })
 	return group.Wait()
+}
+
+// listen listens on the address that a setting gives.
+func listen(ctx context.Context, setting, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, feature.Errorf(feature.ErrUnavailable, "serving on %s: %w: is another server there? choose another address with --%s", address, err, setting)
+	}
+	return listener, nil
 }
 
 // serving is what a running server goes by. Definitions that are applied meanwhile come into force with the next
 // publication, since their values are not there before.
 type serving struct {
-	p       *project
-	engine  *materialize.Engine
-	mu      sync.Mutex // one publication at a time
-	current *definitions.Model
-	served  atomic.Pointer[server.Model]
+	p         *project
+	engine    *materialize.Engine
+	scheduler *materialize.Scheduler // nil: runs are left to others
+	monitor   *monitor.Monitor
+	mu        sync.Mutex // one publication at a time
+	current   *definitions.Model
+	served    atomic.Pointer[server.Model]
 }
 
 func (s *serving) model() *server.Model { return s.served.Load() }
@@ -111,15 +147,42 @@ func (s *serving) load() error {
 	return nil
 }
 
-// catchUp publishes what the offline store is ahead of the online one.
-func (s *serving) catchUp(ctx context.Context) error {
-	published, err := s.engine.Sync(ctx, s.current.Views)
+// sync publishes what the offline history of views is ahead of their online values, and then goes by the definitions of that.
+func (s *serving) sync(ctx context.Context, views []*definitions.View) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	published, err := s.engine.Sync(ctx, views)
+	changed := false
 	for view, done := range published {
-		if done.Keys > 0 {
-			s.p.a.log.Info("published what an earlier run had left", "view", view, "keys", progress.Count(done.Keys))
+		s.monitor.Published(view, done.Keys)
+		if changed = changed || done.Keys > 0 || done.Rebuilt; done.Keys > 0 {
+			s.p.a.log.Info("published what another process has materialized, or an earlier one", "view", view, "keys", progress.Count(done.Keys))
 		}
 	}
+	if changed {
+		err = errors.Join(err, s.load())
+	}
 	return err
+}
+
+// follow publishes what the leading scheduler has materialized.
+func (s *serving) follow(ctx context.Context) {
+	views, err := s.views()
+	s.monitor.Fault("standing by: the definitions cannot be read", "", err)
+	for _, view := range views {
+		if err := s.sync(ctx, []*definitions.View{view}); ctx.Err() == nil {
+			s.monitor.Fault("standing by: the view cannot be published", view.Name, err)
+		}
+	}
+}
+
+// views returns the views that are applied now.
+func (s *serving) views() ([]*definitions.View, error) {
+	m, err := s.p.applied()
+	if err != nil {
+		return nil, err
+	}
+	return m.Views, nil
 }
 
 // publish serves Admin.Publish.
@@ -146,36 +209,49 @@ func (s *serving) publish(ctx context.Context, names []string, rebuild bool) ([]
 		if err != nil {
 			return published, err
 		}
+		s.monitor.Published(v.Name, done.Keys)
 		published = append(published, server.Published{View: v.Name, Keys: done.Keys, Rebuilt: done.Rebuilt})
 	}
 	return published, nil
 }
 
-// scheduler materializes views beside the server.
-func (s *serving) scheduler() *materialize.Scheduler {
-	quiet := *s.engine
-	quiet.Report = nil // a log has no use for bars
+// newScheduler returns what materializes views beside the server.
+func (s *serving) newScheduler() *materialize.Scheduler {
+	settings, a := s.p.settings, s.p.a
+	runs := s.p.runLog(func(r materialize.RunRecord) { s.monitor.Ran(r) })
 	return &materialize.Scheduler{
-		Now: s.p.a.now,
-		Log: s.p.a.log,
-		Views: func() ([]*definitions.View, error) {
-			m, err := s.p.applied()
-			if err != nil {
-				return nil, err
-			}
-			return m.Views, nil
-		},
-		Watermark: quiet.Watermark,
-		Run: func(ctx context.Context, view *definitions.View) error {
-			results, err := quiet.Run(ctx, []*definitions.View{view}, materialize.Request{})
+		Now: a.now, Log: a.log, Parallel: settings.Scheduling.RunsMax, Jitter: settings.Scheduling.Jitter, Timeout: settings.Scheduling.Timeout,
+		Views: s.views, Watermarks: s.engine.Watermarks, Follow: s.follow,
+		Lead: func() (func() error, error) { return materialize.Lead(settings.Warehouse) },
+		Run: func(ctx context.Context, view *definitions.View, attempt int) error {
+			engine := *s.engine
+			engine.Runs = runs.By(materialize.ByScheduler, attempt)
+			engine.Memory /= int64(settings.Scheduling.RunsMax)
+			results, err := engine.Run(ctx, []*definitions.View{view}, materialize.Request{})
 			if err != nil {
 				return err
 			}
 			r := results[0]
-			s.p.a.log.Info("materialized", "view", r.View, "to", r.Watermark, "rows", r.Rows, "keys", r.Published.Keys, "took", r.Duration)
+			a.log.Info("materialized", "view", r.View, "to", r.Watermark, "rows", r.Rows, "keys", r.Published.Keys, "took", r.Duration)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return s.load() // its values are those of the definitions that are applied now
 		},
 	}
+}
+
+// newMonitor returns what watches the server.
+func (s *serving) newMonitor() *monitor.Monitor {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "(unknown)"
+	}
+	settings := s.p.settings
+	watching := settings.Watching
+	return monitor.New(monitor.Options{
+		Views: s.views, Watermarks: s.engine.Watermarks, Verify: s.engine.Verify, Now: s.p.a.now, Log: s.p.a.log,
+		Leads: func() bool { return s.scheduler != nil && s.scheduler.Leads() },
+		Host:  host, Listen: settings.Listen, Version: version(), Webhook: watching.Webhook,
+		StaleAfter: watching.StaleAfter, VerifyEvery: watching.VerifyEvery, VerifySample: watching.VerifySample,
+	})
 }

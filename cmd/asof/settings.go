@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -24,29 +23,36 @@ type settings struct {
 	Listen      string // host:port of asof serve
 	Memory      int64  // bytes that a run may take, about
 	Workers     int    // that run at once
+
+	Scheduling scheduling // of asof serve
+	Watching   watching
 }
 
-// setting is a setting as its three sources name it: NAME in asof.yaml, ASOF_NAME, --NAME.
+// setting is a setting as its three sources name it: NAME in asof.yaml, ASOF_NAME, --NAME with - for _.
 type setting struct {
 	name     string
 	fallback string
 	isPath   bool
 	help     string
-	local    bool // the verb that needs it declares the flag itself
+	serve    bool // asof serve alone has the flag
 }
+
+func (s setting) flag() string { return flagOf(s.name) }
+
+func flagOf(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 const settingCatalog = "catalog"
 
 func allSettings() []setting {
-	return []setting{
+	return append([]setting{
 		{name: "definitions", isPath: true, help: "definitions: a YAML file, or a directory of them (default features.yaml, else definitions/)"},
 		{name: "warehouse", fallback: "warehouse", isPath: true, help: "directory of the offline store and the registry"},
 		{name: settingCatalog, fallback: "hadoop", help: "kind of Iceberg catalog of the offline store: hadoop, a directory"},
 		{name: "online", fallback: "online", isPath: true, help: "directory of the online store"},
-		{name: "listen", fallback: "127.0.0.1:7878", help: "host:port to serve on", local: true},
+		{name: "listen", fallback: "127.0.0.1:7878", help: "host:port to serve on", serve: true},
 		{name: "memory", fallback: "1GiB", help: "memory that a run may take, about: 512MB, 1GiB"},
 		{name: "workers", fallback: "0", help: "workers that run at once; 0 is one for each CPU"},
-	}
+	}, serveSettings()...)
 }
 
 // addSettingFlags declares --config and the settings' flags. They have no default of their own, so that only a flag that
@@ -58,24 +64,24 @@ func addSettingFlags(root *cobra.Command) {
 		panic("asof: " + err.Error()) // the flag is declared above
 	}
 	for _, s := range allSettings() {
-		if !s.local {
-			flags.String(s.name, "", s.helpText())
+		if !s.serve {
+			flags.String(s.flag(), "", s.helpText())
 		}
 	}
 	complete(root, settingCatalog, "hadoop")
 }
 
-// addListenFlag declares --listen for the verbs that serve.
-func addListenFlag(c *cobra.Command) {
+// addServeFlags declares the flags of the settings that asof serve alone goes by.
+func addServeFlags(c *cobra.Command) {
 	for _, s := range allSettings() {
-		if s.name == "listen" {
-			c.Flags().String(s.name, "", s.helpText())
+		if s.serve {
+			c.Flags().String(s.flag(), "", s.helpText())
 		}
 	}
 }
 
 func (s setting) helpText() string {
-	if s.fallback == "" || s.fallback == "0" {
+	if s.fallback == "" || s.fallback == "0" || s.fallback == "0s" {
 		return s.help
 	}
 	return s.help + " (default " + s.fallback + ")"
@@ -93,7 +99,7 @@ func (a *app) settings(cmd *cobra.Command) (*settings, error) {
 	v.AutomaticEnv()
 	for _, s := range allSettings() {
 		v.SetDefault(s.name, s.fallback)
-		if f := cmd.Flags().Lookup(s.name); f != nil {
+		if f := cmd.Flags().Lookup(s.flag()); f != nil {
 			if err := v.BindPFlag(s.name, f); err != nil {
 				return nil, err
 			}
@@ -141,14 +147,14 @@ type settingsReader struct {
 }
 
 func (r *settingsReader) read() (*settings, error) {
-	s := &settings{File: r.file, Listen: r.v.GetString("listen")}
+	s := &settings{File: r.file}
 	if kind := r.v.GetString(settingCatalog); kind != "hadoop" {
 		return nil, r.fault(settingCatalog, "the catalog %q is not known: the only one is hadoop, in the warehouse directory", kind)
 	}
-	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
-		return nil, r.fault("listen", "%q is no address: write host:port, such as 127.0.0.1:7878", s.Listen)
-	}
 	var err error
+	if s.Listen, err = r.address("listen"); err != nil {
+		return nil, err
+	}
 	if s.Memory, err = parseSize(r.v.GetString("memory")); err != nil {
 		return nil, r.fault("memory", "%v", err)
 	}
@@ -157,6 +163,9 @@ func (r *settingsReader) read() (*settings, error) {
 	}
 	if s.Workers == 0 {
 		s.Workers = runtime.GOMAXPROCS(0)
+	}
+	if err := r.readServe(s); err != nil {
+		return nil, err
 	}
 	s.Warehouse, s.Online, s.Definitions = r.path("warehouse"), r.path("online"), r.path("definitions")
 	return s, nil
@@ -181,9 +190,9 @@ func (r *settingsReader) path(name string) string {
 // origin tells where a setting comes from: "--name", "ASOF_NAME", the file, or "" for its default.
 func (r *settingsReader) origin(name string) string {
 	env := "ASOF_" + strings.ToUpper(name)
-	switch f := r.cmd.Flags().Lookup(name); {
+	switch f := r.cmd.Flags().Lookup(flagOf(name)); {
 	case f != nil && f.Changed:
-		return "--" + name
+		return "--" + f.Name
 	case os.Getenv(env) != "":
 		return env
 	case r.file != "" && r.v.InConfig(name):

@@ -321,6 +321,42 @@ func TestServe(t *testing.T) {
 	onlineEqualsOffline(t, 5)
 }
 
+// TestVerifyServer compares and explains what a server answers, whose clock is that of today: what has expired by it is right all the same.
+func TestVerifyServer(t *testing.T) {
+	inProject(t, "apply", "materialize")
+	_, address, stop := serveProcess(t, 0, "--schedule=false")
+	if got := ok(t, "verify", "--all", "--server", address); strings.Count(got, "50    50     0          0        -\n") != 2 {
+		t.Errorf("verify: %s", got)
+	}
+	keys := []string{"--key", "customer_id=7", "--key", "payee_id=8"}
+	here, _ := explainJSON(t, keys...)
+	if len(here.Notes) != 1 || !strings.Contains(here.Notes[0], "--server HOST:PORT") || here.Views[0].Online != nil {
+		t.Errorf("beside a server that is not asked: %+v", here)
+	}
+	_, features := explainJSON(t, append(keys, "--server", address)...)
+	for name, f := range features {
+		if !*f.Equal || f.Online == nil {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	edit(t, "delay: 10m", "delay: 20m")
+	ok(t, "apply")
+	fails(t, 6, []string{"last_payment: its definition has changed"}, "verify", "--server", address)
+	edit(t, "delay: 20m", "delay: 10m")
+	ok(t, "apply")
+	if code, stderr := stop(); code != 0 || strings.Contains(stderr, "panic") {
+		t.Errorf("the server ends with code %d\n%s", code, stderr)
+	}
+	edit(t, "ttl: 30d", "ttl: 36500d")
+	ok(t, "apply")
+	falsify(t, 7)
+	_, address, stop = serveProcess(t, 0, "--schedule=false")
+	checkDifference(t, fails(t, 5, nil, "verify", "--all", "--json", "--server", address).stdout, false)
+	if code, _ := stop(); code != 0 {
+		t.Errorf("the server ends with code %d", code)
+	}
+}
+
 // TestServeSchedules leaves two views behind their schedules, which a server catches up.
 func TestServeSchedules(t *testing.T) {
 	inProject(t, "apply", "materialize --to 2024-03-01")

@@ -85,6 +85,7 @@ func (w *lawWorld) step(t *rapid.T) {
 	}
 	w.checkExport(t)
 	w.checkOnline(t)
+	w.checkExplain(t)
 }
 
 // addFile writes a file of random rows, or another in its place.

@@ -51,7 +51,7 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 	case "restart":
 		w.restart()
 		return "", nil
-	case "materialize", "export", "get", "stale":
+	case "materialize", "export", "get", "stale", "explain":
 		if w.model == nil {
 			return "", errors.New("nothing is defined")
 		}
@@ -63,6 +63,8 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		return w.runStale(d.CmdArgs[0].String())
 	case "export":
 		return w.runExport(d)
+	case "explain":
+		return w.runExplain(d)
 	case "leaks":
 		if w.last == nil {
 			return "", errors.New("nothing has been exported")

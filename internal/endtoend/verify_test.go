@@ -63,6 +63,15 @@ func TestVerifyFinds(t *testing.T) {
 	if d := v.Differences[0]; d.Key != "key k=3" || d.Feature != "x" || d.Online != "99" || d.Offline != "3" || d.OnlineEvent != second {
 		t.Errorf("the value that was changed: %+v", d)
 	}
+	if x, s := v.Features[0], v.Features[1]; x != (materialize.FeatureCounts{Name: "x", Equal: 48, Different: 1, Missing: 1}) || s.Equal != 49 || s.Different != 0 || s.Missing != 1 {
+		t.Errorf("by feature: %+v", v.Features)
+	}
+	d := v.Differences[0]
+	x, err := w.engine.Explain(context.Background(), w.model.Views[0], materialize.ExplainRequest{Key: d.Parts, Features: []int{0}, At: d.Watermark, Snapshot: d.Snapshot, Served: w.engine.Serves()})
+	w.must(err)
+	if f := x.Features[0]; f.Equal || valueText(f.Value, 0) != "3" || valueText(f.Online.Value, 0) != "99" || x.Rows[0].Source.File != "src/a.parquet" || x.Rows[0].Source.Row != 3 {
+		t.Errorf("the rows behind the value that was changed: %+v", x)
+	}
 	if v.Differences[1].Key != "key k=4" || !strings.Contains(v.Differences[1].Online, "no such key") || v.Differences[2].Key != "key k=1000" {
 		t.Errorf("the keys that were removed and added: %+v", v.Differences)
 	}
@@ -70,5 +79,101 @@ func TestVerifyFinds(t *testing.T) {
 	w.must(err)
 	if v := verify(materialize.VerifyRequest{}); !v.OK() || v.Equal != 50 {
 		t.Fatalf("after publishing everything anew: %+v", v)
+	}
+}
+
+// meanwhile is what is served while others publish: it calls publish before each lookup.
+type meanwhile struct {
+	materialize.Served
+	publish func()
+}
+
+func (m meanwhile) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]online.Column, error) {
+	m.publish()
+	return m.Served.Get(ctx, view, features, keys, rows)
+}
+
+// TestVerifyWhilePublished publishes other values between two looks at the state of publication: they are looked up again, and compared with
+// what was published then. It gives up where every lookup meets a publication.
+func TestVerifyWhilePublished(t *testing.T) {
+	w := newWorld(t, memoryDir(t), worldOptions{})
+	defer func() { w.close() }()
+	fields := []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}
+	var rows []lawRow
+	for k := range int64(50) {
+		rows = append(rows, lawRow{key: []any{k}, event: second, created: second, x: k, s: "s"}, lawRow{key: []any{k}, event: 12 * second, created: second, x: k + 1, s: "t"})
+	}
+	w.write("src/a.parquet", lawTable(fields, rows))
+	w.now = 10 * second
+	w.must(w.define(w.killDefinition(false)))
+	view := w.model.Views[0].View
+	_, err := w.materialize(materialize.Request{})
+	w.must(err)
+	lookups := 0
+	once := meanwhile{w.engine.Serves(), func() {
+		if lookups++; lookups == 1 {
+			w.now += 10 * second
+			_, err := w.materialize(materialize.Request{})
+			w.must(err)
+		}
+	}}
+	v, err := w.engine.Verify(context.Background(), view, materialize.VerifyRequest{Served: once})
+	if err != nil || !v.OK() || v.Equal != 50 || v.Watermark != 20*second || lookups != 2 {
+		t.Fatalf("a publication after the first look: %+v, %v, %d lookups", v, err, lookups)
+	}
+	always := meanwhile{w.engine.Serves(), func() {
+		w.now += second
+		_, err := w.materialize(materialize.Request{})
+		w.must(err)
+	}}
+	if v, err := w.engine.Verify(context.Background(), view, materialize.VerifyRequest{Served: always}); !errors.Is(err, feature.ErrConflict) {
+		t.Fatalf("publications without end: %+v, %v", v, err)
+	}
+	if v, err := w.engine.Verify(context.Background(), view, materialize.VerifyRequest{Served: unfinished{w.engine.Serves()}}); !errors.Is(err, feature.ErrUnavailable) {
+		t.Fatalf("an unfinished publication: %+v, %v", v, err)
+	}
+	x, err := w.engine.Explain(context.Background(), w.model.Views[0], materialize.ExplainRequest{Key: []arrow.Array{arrayOf(fields[0].Type, int64(3))}, Features: []int{0}, At: w.now,
+		Served: unfinished{w.engine.Serves()}})
+	if err != nil || x.Online != nil || len(x.Notes) != 1 || !strings.Contains(x.Notes[0], "interrupted") {
+		t.Fatalf("explaining beside an unfinished publication: %+v, %v", x, err)
+	}
+}
+
+// unfinished is what is served while a publication is under way.
+type unfinished struct{ materialize.Served }
+
+func (u unfinished) State(ctx context.Context, view *feature.View) (online.State, bool, error) {
+	state, known, err := u.Served.State(ctx, view)
+	state.Unfinished = true
+	return state, known, err
+}
+
+// TestServedExpires compares values that have expired by the clock of those who serve them: their event times are right, or found wrong.
+func TestServedExpires(t *testing.T) {
+	w := newWorld(t, memoryDir(t), worldOptions{})
+	defer func() { w.close() }()
+	fields := []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}
+	w.write("src/a.parquet", lawTable(fields, []lawRow{{key: []any{int64(1)}, event: second, x: int64(1)}, {key: []any{int64(2)}, event: 9 * second, x: int64(2)}}))
+	w.now = 10 * second
+	w.must(w.define(`entities: [{name: e, keys: {k: int64}}]
+sources: [{name: src, parquet: 'src/*.parquet', event_time: at}]
+views: [{name: v, entity: e, source: src, ttl: 10s, features: [{name: x, type: int64, default: 7}]}]
+`))
+	_, err := w.materialize(materialize.Request{})
+	w.must(err)
+	view := w.model.Views[0].View
+	w.now = 15 * second // the first row has expired by now, and had not at the watermark
+	request := materialize.VerifyRequest{Served: w.engine.Serves()}
+	if v, err := w.engine.Verify(context.Background(), view, request); err != nil || !v.OK() || v.Equal != 2 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	state, _, err := w.online.State(view.Name)
+	w.must(err)
+	p, err := w.online.Begin(view, false)
+	w.must(err)
+	w.must(p.Replace(feature.AppendKeyInt64(nil, 1), online.Row{Event: 2 * second, AsOf: state.Watermark, Values: []arrow.Array{arrayOf(feature.Scalar(feature.Int64), int64(1))}}))
+	w.must(p.Commit(state))
+	if v, err := w.engine.Verify(context.Background(), view, request); err != nil || v.Different != 1 || v.Differences[0].OnlineEvent != 2*second || v.Differences[0].OfflineEvent != second {
+		t.Fatalf("another event time: %+v, %v", v, err)
 	}
 }

@@ -10,14 +10,15 @@ import (
 // neighbours on a line do not import each other.
 func layers() map[string]int {
 	return map[string]int{
-		"feature": 0, "internal/disk": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "proto/asof/v1": 0,
+		"feature": 0, "internal/disk": 0, "internal/filelock": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "proto/asof/v1": 0,
 		"expr": 1, "internal/keysort": 1, "internal/parquetio": 1, "internal/tabular": 1,
 		"source": 2, "offline": 2, "online": 2, "aggregate": 2, "internal/simulate": 2,
 		"definitions": 3, "pointintime": 3,
 		"materialize": 4, "server": 4,
-		"cmd/asof":          5,
-		"bench":             6, // benchmarks and tests of everything
-		"internal/endtoend": 6, "internal/simulation": 6,
+		"internal/monitor":  5,
+		"cmd/asof":          6,
+		"bench":             7, // benchmarks and tests of everything
+		"internal/endtoend": 7, "internal/simulation": 7,
 	}
 }
 
@@ -27,6 +28,7 @@ func reserved() map[string][]string {
 		"proto/asof/v1":      {"server", "cmd/asof", "internal/endtoend"},
 		"internal/parquetio": {"source", "offline"},
 		"internal/progress":  {"cmd/asof"},
+		"internal/monitor":   {"cmd/asof"},
 		"internal/simulate":  {"cmd/asof", "internal/endtoend"},
 		"internal/lint":      {},
 	}
@@ -62,6 +64,7 @@ func families() []family {
 		{"github.com/robfig/cron", []string{"definitions", "materialize"}},
 		{"github.com/DataDog/sketches-go", []string{"aggregate", "pointintime"}},
 		{"github.com/axiomhq/hyperloglog", []string{"aggregate"}},
+		{"github.com/prometheus/client_golang", []string{"internal/monitor"}},
 		{"github.com/google/uuid", []string{"offline", "materialize"}},
 		{"github.com/spf13/cobra", []string{"cmd/asof"}},
 		{"github.com/spf13/viper", []string{"cmd/asof"}},

@@ -18,6 +18,7 @@ import (
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
+	"github.com/asof-store/asof/online"
 )
 
 // look holds what there is against what must be true at any time, whatever was interrupted: histories can be read and keep their
@@ -191,7 +192,7 @@ func (w *world) final() error {
 		}
 	}
 	for _, p := range w.processes {
-		if err := w.atRest(p); err != nil {
+		if err := errors.Join(w.atRest(p), w.checkOnline(p)); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		for _, view := range p.model.Views {
@@ -208,6 +209,19 @@ func (w *world) final() error {
 		}
 	}
 	return nil
+}
+
+// checkOnline derives all that must hold of a process's online store from what is stored.
+func (w *world) checkOnline(p *process) error {
+	var views []*feature.View
+	for _, v := range p.model.Views {
+		views = append(views, v.View)
+	}
+	var faults []error
+	err := p.engine.Online.Check(context.Background(), views, func(f online.Finding) {
+		faults = append(faults, fmt.Errorf("%s: %s", f.Where, f.What))
+	})
+	return errors.Join(append(faults, err)...)
 }
 
 // atRest fails where a process that has run finds something left to do: to compute, to publish, or to clear away.

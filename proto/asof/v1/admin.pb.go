@@ -292,7 +292,10 @@ type ViewStatus struct {
 	// Whether the view's definition is the one that its values were published under. If not, they cannot be read.
 	Current bool `protobuf:"varint,5,opt,name=current,proto3" json:"current,omitempty"`
 	// Whether a publication has begun and not ended.
-	Unfinished    bool `protobuf:"varint,6,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	Unfinished bool `protobuf:"varint,6,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	// The last event time that was visible when the values were published, in microseconds since 1970-01-01T00:00:00Z: it follows from
+	// the watermark and the view's delay, granularity and allow_exact_matches as they were then.
+	HorizonMicros int64 `protobuf:"fixed64,7,opt,name=horizon_micros,json=horizonMicros,proto3" json:"horizon_micros,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -369,6 +372,13 @@ func (x *ViewStatus) GetUnfinished() bool {
 	return false
 }
 
+func (x *ViewStatus) GetHorizonMicros() int64 {
+	if x != nil {
+		return x.HorizonMicros
+	}
+	return 0
+}
+
 var File_asof_v1_admin_proto protoreflect.FileDescriptor
 
 const file_asof_v1_admin_proto_rawDesc = "" +
@@ -386,7 +396,7 @@ const file_asof_v1_admin_proto_rawDesc = "" +
 	"\x10GetStatusRequest\"X\n" +
 	"\x11GetStatusResponse\x12)\n" +
 	"\x05views\x18\x01 \x03(\v2\x13.asof.v1.ViewStatusR\x05views\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\"\xbf\x01\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\xe6\x01\n" +
 	"\n" +
 	"ViewStatus\x12\x12\n" +
 	"\x04view\x18\x01 \x01(\tR\x04view\x12\x1c\n" +
@@ -396,7 +406,8 @@ const file_asof_v1_admin_proto_rawDesc = "" +
 	"\acurrent\x18\x05 \x01(\bR\acurrent\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x06 \x01(\bR\n" +
-	"unfinished2\x89\x01\n" +
+	"unfinished\x12%\n" +
+	"\x0ehorizon_micros\x18\a \x01(\x10R\rhorizonMicros2\x89\x01\n" +
 	"\x05Admin\x12<\n" +
 	"\aPublish\x12\x17.asof.v1.PublishRequest\x1a\x18.asof.v1.PublishResponse\x12B\n" +
 	"\tGetStatus\x12\x19.asof.v1.GetStatusRequest\x1a\x1a.asof.v1.GetStatusResponseB1Z/github.com/asof-store/asof/proto/asof/v1;asofv1b\x06proto3"
