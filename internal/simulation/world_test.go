@@ -260,9 +260,10 @@ func (w *world) runRange(p *process, r *rand.Rand) error {
 		return nil // the process's clock is behind where the history begins
 	}
 	request := materialize.Request{From: &from, To: &to, NewestFirst: r.IntN(2) == 0, Chunk: time.Duration(r.IntN(6)) * 2 * time.Second}
+	changed := w.changed(p, view.Name)
 	results, err := p.engine.Run(context.Background(), []*definitions.View{view}, request)
 	w.promise(p, results)
-	if errors.Is(err, feature.ErrInvalid) && w.changed(p, view.Name) {
+	if errors.Is(err, feature.ErrInvalid) && (changed || w.changed(p, view.Name)) { // another may change it meanwhile, or change it back
 		return nil
 	}
 	return err
