@@ -116,18 +116,19 @@ type dataFile struct {
 
 // liveFiles returns the data files of a snapshot in the order of the commits that made them, then by name, and its delete
 // files.
-func (s *Store) liveFiles(ctx context.Context, view string, snapshot *table.Snapshot, eventID int, sorted func(*int) bool) (files []dataFile, deletes []iceberg.DataFile, err error) {
-	fault := func(what string, err error) error {
-		return feature.Errorf(faultOf(err, feature.ErrCorrupt), "view %s, snapshot %d: reading %s: %w", view, snapshot.SnapshotID, what, err)
+func (s *Store) liveFiles(ctx context.Context, view string, meta table.Metadata, snapshot *table.Snapshot, eventID int, sorted func(*int) bool) (files []dataFile, deletes []iceberg.DataFile, err error) {
+	failed := func(what string, err error) error {
+		return s.failed(view, feature.Errorf(faultOf(err, feature.ErrCorrupt), "snapshot %d: reading %s: %w", snapshot.SnapshotID, what, err))
 	}
-	manifests, err := snapshot.Manifests(filesystem{store: s})
+	from := filesystem{store: s, sums: checksumsOf(meta)}
+	manifests, err := snapshot.Manifests(from)
 	if err != nil {
-		return nil, nil, fault(snapshot.ManifestList, err)
+		return nil, nil, failed(snapshot.ManifestList, err)
 	}
 	for _, m := range manifests {
-		for entry, err := range m.Entries(filesystem{store: s}, true) {
+		for entry, err := range m.Entries(from, true) {
 			if err != nil {
-				return nil, nil, fault(m.FilePath(), err)
+				return nil, nil, failed(m.FilePath(), err)
 			}
 			if err := ctx.Err(); err != nil {
 				return nil, nil, err
@@ -137,9 +138,7 @@ func (s *Store) liveFiles(ctx context.Context, view string, snapshot *table.Snap
 				deletes = append(deletes, df)
 				continue
 			}
-			files = append(files, dataFile{sequence: entry.SequenceNum(), iceberg: df, FileInfo: FileInfo{
-				Path: s.localPath(df.FilePath()), Rows: df.Count(), Bytes: df.FileSizeBytes(), Events: eventsOf(df, eventID), Sorted: sorted(df.SortOrderID()),
-			}})
+			files = append(files, s.liveFile(entry, eventID, sorted))
 		}
 	}
 	sort.Slice(files, func(i, j int) bool {
@@ -149,6 +148,14 @@ func (s *Store) liveFiles(ctx context.Context, view string, snapshot *table.Snap
 		return files[i].Path < files[j].Path
 	})
 	return files, deletes, nil
+}
+
+// liveFile describes the data file of an entry of a manifest.
+func (s *Store) liveFile(entry iceberg.ManifestEntry, eventID int, sorted func(*int) bool) dataFile {
+	df := entry.DataFile()
+	return dataFile{sequence: entry.SequenceNum(), iceberg: df, FileInfo: FileInfo{
+		Path: s.localPath(df.FilePath()), Rows: df.Count(), Bytes: df.FileSizeBytes(), Events: eventsOf(df, eventID), Sorted: sorted(df.SortOrderID()),
+	}}
 }
 
 func eventsOf(df iceberg.DataFile, eventID int) feature.Range {

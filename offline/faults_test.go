@@ -175,6 +175,9 @@ func checkHistory(t *testing.T, dir string, runs int) {
 	}
 	defer snapshot.Close()
 	sameRows(t, purchases(), readAll(t, snapshot, purchases()), rowsAfter(runs))
+	if faults, _ := checkTable(t, openStore(t, dir, smallFiles), purchases()); len(faults) > 0 {
+		t.Fatalf("a check finds %+v", faults)
+	}
 }
 
 // checkOrphans fails for files in the table's directory that the table does not refer to.

@@ -21,12 +21,19 @@ const tmpSuffix = ".tmp"
 // synced when it is closed.
 type filesystem struct {
 	store *Store
-	run   *run // nil where nothing may be written
+	sums  map[string]string // see checksumsOf
+	run   *run              // nil where nothing may be written
 }
 
-// Open opens a file for reading.
+// Open opens a file for reading. It fails with ErrCorrupt when its checksum is known and another one.
 func (f filesystem) Open(name string) (icebergio.File, error) {
-	return f.store.opts.Disk.OpenFile(f.store.localPath(name), os.O_RDONLY, 0)
+	path := f.store.localPath(name)
+	file, err := f.store.opts.Disk.OpenFile(path, os.O_RDONLY, 0)
+	sum, known := f.sums[filepath.Base(path)]
+	if err != nil || !known {
+		return file, err
+	}
+	return openChecked(file, path, sum)
 }
 
 // Remove removes a file.
@@ -34,14 +41,17 @@ func (f filesystem) Remove(name string) error {
 	return f.store.opts.Disk.Remove(f.store.localPath(name))
 }
 
-// ReadFile returns a file's content.
+// ReadFile returns the content of a metadata version.
 func (f filesystem) ReadFile(name string) ([]byte, error) {
-	file, err := f.Open(name)
+	file, err := f.store.opts.Disk.OpenFile(f.store.localPath(name), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	content, err := io.ReadAll(file)
-	return content, errors.Join(err, file.Close())
+	if err = errors.Join(err, file.Close()); err == nil {
+		_, err = checkSeal(content)
+	}
+	return content, err
 }
 
 // Create creates a manifest or a manifest list. After a crash it lies about, unknown to the table, until the next run removes it.
@@ -53,7 +63,11 @@ func (f filesystem) Create(name string) (icebergio.FileWriter, error) {
 	if strings.HasPrefix(filepath.Base(name), "snap-") {
 		kind = stepManifestList
 	}
-	return f.run.create(kind, f.store.localPath(name))
+	file, err := f.run.create(kind, f.store.localPath(name))
+	if err != nil {
+		return nil, err
+	}
+	return &summedFile{durableFile: file, sums: &f.run.sums}, nil
 }
 
 // WriteFile writes a whole file.

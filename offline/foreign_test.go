@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/catalog/hadoop"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/asof-store/asof/feature"
@@ -19,7 +21,11 @@ import (
 // foreignTable loads the table as another engine would: through iceberg-go's own Hadoop catalog.
 func foreignTable(t *testing.T, s *Store) *table.Table {
 	t.Helper()
-	tbl, err := s.catalog.LoadTable(context.Background(), table.Identifier{namespace, "purchases"})
+	c, err := hadoop.NewCatalog("foreign", "file://"+s.root, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tbl, err := c.LoadTable(context.Background(), table.Identifier{namespace, "purchases"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +124,7 @@ func TestForeignFiles(t *testing.T) {
 			}
 			rows = append(numbered(0, 40, 1), append(numbered(50, 120, 2), numbered(151, 200, 7)...)...)
 			sameRows(t, purchases(), readAll(t, after, purchases()), rows)
+			sound(t, s, purchases())
 		})
 	}
 }
@@ -278,4 +285,31 @@ func readSome(s *Store) error {
 		}
 	}
 	return nil
+}
+
+// TestCheckWhileSnapshotsExpire lets another engine expire all snapshots but the last, with their files, while a check is under way, and
+// checks again afterwards.
+func TestCheckWhileSnapshotsExpire(t *testing.T) {
+	ctx, dir := context.Background(), tempDir(t)
+	prepareRuns(t, dir, 2)
+	s := openStore(t, dir, smallFiles)
+	expired := false
+	o := CheckOptions{Rows: func(arrow.RecordBatch) error {
+		if !expired {
+			expired = true
+			commitForeign(t, s, func(tx *table.Transaction) error {
+				return tx.ExpireSnapshots(table.WithRetainLast(1), table.WithOlderThan(0))
+			})
+			if v, err := s.load(ctx, "purchases"); err != nil || len(v.meta.Snapshots()) != 1 {
+				t.Fatalf("%v: there are still %d snapshots", err, len(v.meta.Snapshots()))
+			}
+		}
+		return nil
+	}}
+	report := func(f Finding) { t.Errorf("expired: %v: %s: %s", expired, f.Where, f.What) }
+	for range 2 {
+		if done, err := s.Check(ctx, purchases(), o, report); err != nil || !expired || done.Rows == 0 {
+			t.Errorf("%+v, %v", done, err)
+		}
+	}
 }

@@ -97,6 +97,7 @@ func generalize(s, dir string) string {
 	s = strings.ReplaceAll(s, dir, "WAREHOUSE")
 	for _, r := range [][2]string{
 		{`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`, "UUID"},
+		{`\b[0-9a-f]{8} (UUID|snap)`, "SUM $1"},
 		{`0b7c_1-[0-9a-f]{8}`, "0b7c_1-RANDOM"},
 		{`snap-\d+-`, "snap-ID-"},
 		{`(files-size|total-files-size|added-files-size): \d+`, "$1: BYTES"},

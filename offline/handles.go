@@ -5,13 +5,12 @@ import (
 	"sync"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/parquetio"
 )
 
 // handles keeps a snapshot's data files open between reads, no more than max that nobody is reading.
 type handles struct {
-	disk   disk.FS
+	store  *Store
 	view   string
 	max    int
 	memory parquetio.Memory // of the columns that are read
@@ -31,8 +30,8 @@ type handle struct {
 	used    int64
 }
 
-func newHandles(d disk.FS, view string, max int) *handles {
-	return &handles{disk: d, view: view, max: max, open: map[string]*handle{}}
+func newHandles(store *Store, view string) *handles {
+	return &handles{store: store, view: view, max: store.opts.OpenFilesMax, open: map[string]*handle{}}
 }
 
 // acquire opens a file unless it is open; release must follow.
@@ -57,16 +56,16 @@ func (h *handles) acquire(f *dataFile) (*handle, error) {
 }
 
 func (h *handles) openFile(f *dataFile) (*handle, error) {
-	file, err := parquetio.OpenOn(h.disk, f.Path)
-	switch {
-	case errors.Is(err, feature.ErrNotFound):
-		return nil, feature.Errorf(feature.ErrCorrupt, "view %s: the data file %s, which its table refers to, is missing: rebuild the view", h.view, f.Path)
-	case err != nil:
-		return nil, feature.Errorf(feature.KindOf(err), "view %s: %w", h.view, err)
+	file, err := parquetio.OpenOn(h.store.opts.Disk, f.Path)
+	if errors.Is(err, feature.ErrNotFound) {
+		err = feature.Errorf(feature.ErrCorrupt, "the data file %s, which its table refers to, is missing", f.Path)
 	}
-	if file.Rows() != f.Rows || file.Bytes() != f.Bytes {
-		return nil, errors.Join(feature.Errorf(feature.ErrCorrupt, "view %s: the data file %s has %d rows in %d bytes, its table says %d in %d",
-			h.view, f.Path, file.Rows(), file.Bytes(), f.Rows, f.Bytes), file.Close())
+	if err == nil && (file.Rows() != f.Rows || file.Bytes() != f.Bytes) {
+		err = errors.Join(feature.Errorf(feature.ErrCorrupt, "the data file %s has %d rows in %d bytes, its table says %d in %d",
+			f.Path, file.Rows(), file.Bytes(), f.Rows, f.Bytes), file.Close())
+	}
+	if err != nil {
+		return nil, h.store.failed(h.view, err)
 	}
 	file.UseMemory(&h.memory)
 	o := &handle{file: file, paths: map[int]string{}, byName: true}

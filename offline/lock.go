@@ -3,9 +3,9 @@
 package offline
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -20,13 +20,13 @@ import (
 // lockFile is what a writer of a view's table locks, in the table's directory. While a run is going on it holds the run's
 // journal:
 //
-//	pid 4711
-//	run <prefix of the run's data files>
-//	file data/<prefix>-00001.parquet
-//	file metadata/....avro
+//	pid 4711 <checksum>
+//	run <prefix of the run's data files> <checksum>
+//	file data/<prefix>-00001.parquet <checksum>
+//	file metadata/....avro <checksum>
 //
-// Each file of a run is listed, durably, before it is created. Who gets the lock and finds a journal knows that its run
-// has died: what the journal lists is removed, unless the run's commit is in the table. The kernel frees a dead
+// Each line ends with the checksum of what is before it. Each file of a run is listed, durably, before it is created. Who gets the
+// lock and finds a journal knows that its run has died: what the journal lists is removed, unless the run's commit is in the table. The kernel frees a dead
 // process's lock. The file itself stays for ever: removing it would let two writers lock two different files.
 const lockFile = "asof.lock"
 
@@ -59,23 +59,40 @@ func acquire(d disk.FS, view, dir string) (*journal, string, []string, error) {
 }
 
 // read returns the run that the journal tells of. A last line without its end was being written when the process died, and
-// its file had not been created yet.
+// its file had not been created yet. A journal that is damaged tells of nothing, so that no file is removed by a wrong name, or for a
+// commit that is not found under a wrong one; the files that it listed are then those of nobody.
 func (j *journal) read() (prefix string, files []string, err error) {
 	content, err := io.ReadAll(io.NewSectionReader(j.file, 0, 1<<30))
 	if err != nil {
 		return "", nil, err
 	}
-	content = content[:bytes.LastIndexByte(content, '\n')+1]
-	lines := bufio.NewScanner(bytes.NewReader(content))
-	for lines.Scan() {
-		if name, ok := strings.CutPrefix(lines.Text(), "run "); ok {
+	lines, right := journalLines(content)
+	if !right {
+		return "", nil, nil
+	}
+	for _, line := range lines {
+		if name, ok := strings.CutPrefix(line, "run "); ok {
 			prefix = name
 		}
-		if name, ok := strings.CutPrefix(lines.Text(), "file "); ok && filepath.IsLocal(name) {
+		if name, ok := strings.CutPrefix(line, "file "); ok && filepath.IsLocal(name) {
 			files = append(files, name)
 		}
 	}
-	return prefix, files, lines.Err()
+	return prefix, files, nil
+}
+
+// journalLines returns the lines of a journal without their checksums. right is false where one does not match; a journal of an asof
+// that wrote none has none in any line.
+func journalLines(content []byte) (lines []string, right bool) {
+	checked := 0
+	for line := range strings.Lines(string(content[:bytes.LastIndexByte(content, '\n')+1])) {
+		line = strings.TrimSuffix(line, "\n")
+		if at := strings.LastIndexByte(line, ' '); at > 0 && line[at+1:] == checksum([]byte(line[:at])) {
+			checked, line = checked+1, line[:at]
+		}
+		lines = append(lines, line)
+	}
+	return lines, checked == 0 || checked == len(lines)
 }
 
 // begin starts the journal of a run.
@@ -83,7 +100,7 @@ func (j *journal) begin(prefix string) error {
 	if err := j.file.Truncate(0); err != nil {
 		return err
 	}
-	return j.append(filelock.Sign() + "run " + prefix + "\n")
+	return j.append(strings.TrimSuffix(filelock.Sign(), "\n"), "run "+prefix)
 }
 
 // note lists a file, which lies in the table's directory, before it is created.
@@ -92,15 +109,19 @@ func (j *journal) note(path string) error {
 	if err != nil {
 		return err
 	}
-	return j.append("file " + name + "\n")
+	return j.append("file " + name)
 }
 
-func (j *journal) append(s string) error {
+func (j *journal) append(lines ...string) error {
+	var text []byte
+	for _, line := range lines {
+		text = fmt.Appendf(text, "%s %s\n", line, checksum([]byte(line)))
+	}
 	end, err := j.file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	if _, err := j.file.WriteAt([]byte(s), end); err != nil {
+	if _, err := j.file.WriteAt(text, end); err != nil {
 		return err
 	}
 	return j.file.Sync()

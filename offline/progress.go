@@ -101,6 +101,7 @@ const (
 	propVersion   = "asof.version"
 	propRows      = "asof.rows"
 	propSources   = "asof.sources"
+	propChecksums = "asof.checksums"
 	propStale     = "asof.stale"
 	propRead      = "asof.rows-read"
 	propTook      = "asof.took-micros"

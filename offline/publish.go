@@ -23,6 +23,7 @@ func (s *Store) writeTemporary(dir string, r *run, meta table.Metadata) (string,
 	if err != nil {
 		return "", feature.Errorf(feature.ErrInternal, "encoding table metadata: %w", err)
 	}
+	content = sealed(content)
 	path := filepath.Join(dir, uuid.NewString()+".metadata.json"+tmpSuffix)
 	var f *durableFile
 	if r != nil {
@@ -89,7 +90,9 @@ type committer struct {
 // table returns the table as iceberg-go is to see it, with the given metadata.
 func (c *committer) table(meta table.Metadata, location string) *table.Table {
 	return table.New(table.Identifier{namespace, c.run.view}, meta, location,
-		func(context.Context) (icebergio.IO, error) { return filesystem{store: c.run.store, run: c.run}, nil }, c)
+		func(context.Context) (icebergio.IO, error) {
+			return filesystem{store: c.run.store, sums: checksumsOf(meta), run: c.run}, nil
+		}, c)
 }
 
 // LoadTable would serve iceberg-go's retries of a failed commit. CommitTable retries by itself and never asks for them.
@@ -120,6 +123,7 @@ func (c *committer) build(now *version, reqs []table.Requirement, updates []tabl
 			return nil, c.conflict(errors.New("its schema was changed"))
 		}
 	}
+	c.run.sums.addChecksums(updates)
 	for _, r := range reqs {
 		if err := r.Validate(meta); err != nil {
 			return nil, c.conflict(err)

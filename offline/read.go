@@ -227,7 +227,7 @@ func (r *Run) read(h *handle, c column, spans []Span) (arrow.Array, error) {
 	path, ok := h.path(c)
 	if !ok {
 		if c.required {
-			return nil, feature.Errorf(feature.ErrCorrupt, "view %s: the data file %s has no column %s (field id %d)", r.snapshot.view, r.file.Path, c.Name, c.id)
+			return nil, r.snapshot.store.failed(r.snapshot.view, feature.Errorf(feature.ErrCorrupt, "the data file %s has no column %s (field id %d)", r.file.Path, c.Name, c.id))
 		}
 		return array.MakeArrayOfNull(memory.DefaultAllocator, c.Type.Arrow(), rowsIn(spans, r.rows)), nil
 	}
@@ -237,10 +237,10 @@ func (r *Run) read(h *handle, c column, spans []Span) (arrow.Array, error) {
 	}
 	a, err := h.file.Read(r.group, path, c.Type, spans)
 	if err != nil {
-		return nil, feature.Errorf(feature.KindOf(err), "view %s: %w", r.snapshot.view, err)
+		return nil, r.snapshot.store.failed(r.snapshot.view, err)
 	}
 	if c.required && a.NullN() > 0 {
-		return nil, feature.Errorf(feature.ErrCorrupt, "view %s: the data file %s has a NULL in the column %s", r.snapshot.view, r.file.Path, c.Name)
+		return nil, r.snapshot.store.failed(r.snapshot.view, feature.Errorf(feature.ErrCorrupt, "the data file %s has a NULL in the column %s", r.file.Path, c.Name))
 	}
 	return a, nil
 }

@@ -177,7 +177,7 @@ func (p *replacement) extend(ctx context.Context) error {
 	if current != nil {
 		event, _ := meta.CurrentSchema().FindFieldByName(feature.EventTimeColumn)
 		var err error
-		if p.live, p.deletes, err = p.run.store.liveFiles(ctx, p.view.Name, current, event.ID, func(*int) bool { return false }); err != nil {
+		if p.live, p.deletes, err = p.run.store.liveFiles(ctx, p.view.Name, meta, current, event.ID, func(*int) bool { return false }); err != nil {
 			return err
 		}
 	}

@@ -107,7 +107,7 @@ func (k *keeper) write(batch arrow.RecordBatch) error {
 	}
 	bad, newKey := k.order.next(batch.Columns()[:len(k.p.order)], k.newKey)
 	if bad >= 0 {
-		return feature.Errorf(feature.ErrCorrupt, "view %s: the rows of %s are not sorted, though it says so: rebuild the view", k.p.view.Name, k.path)
+		return k.p.run.store.failed(k.p.view.Name, feature.Errorf(feature.ErrCorrupt, "the rows of %s are not sorted, though it says so", k.path))
 	}
 	k.newKey = newKey
 	return k.out.write(batch, newKey, k.order.tied)

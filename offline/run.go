@@ -22,6 +22,7 @@ type run struct {
 	prefix  string // of the names of its data files; unique
 	files   int    // data files made so far
 	journal *journal
+	sums    checksummed // of its manifests and manifest lists
 }
 
 var unfitForNames = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)

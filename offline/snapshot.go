@@ -26,6 +26,24 @@ type Snapshot struct {
 }
 
 func (s *Store) open(ctx context.Context, view string, v *version, snapshot *table.Snapshot) (*Snapshot, error) {
+	out, err := s.describe(view, v, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	event, _ := find(out.columns, feature.EventTimeColumn)
+	files, deletes, err := s.liveFiles(ctx, view, v.meta, snapshot, event.id, sortedIn(v.meta, out.columns, out.order))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkReadable(view, snapshot.SnapshotID, files, deletes); err != nil {
+		return nil, err
+	}
+	out.files = files
+	return out, nil
+}
+
+// describe returns a snapshot without its files.
+func (s *Store) describe(view string, v *version, snapshot *table.Snapshot) (*Snapshot, error) {
 	schema := v.meta.CurrentSchema()
 	if snapshot.SchemaID != nil {
 		for _, sc := range v.meta.Schemas() {
@@ -42,7 +60,7 @@ func (s *Store) open(ctx context.Context, view string, v *version, snapshot *tab
 	if err != nil {
 		return nil, err
 	}
-	out := &Snapshot{store: s, view: view, snapshot: snapshot, progress: commit.Progress, columns: columns}
+	out := &Snapshot{store: s, view: view, snapshot: snapshot, progress: commit.Progress, columns: columns, handles: newHandles(s, view)}
 	for _, name := range keys {
 		c, ok := find(columns, name)
 		if !ok || !c.Type.IsKey() {
@@ -55,15 +73,6 @@ func (s *Store) open(ctx context.Context, view string, v *version, snapshot *tab
 		return nil, feature.Errorf(feature.ErrInvalid, "view %s: another engine has changed the column %s of its table: rebuild the view", view, feature.EventTimeColumn)
 	}
 	out.order = orderColumns(keys, columns)
-	files, deletes, err := s.liveFiles(ctx, view, snapshot, event.id, sortedIn(v.meta, columns, out.order))
-	if err != nil {
-		return nil, err
-	}
-	if err := checkReadable(view, snapshot.SnapshotID, files, deletes); err != nil {
-		return nil, err
-	}
-	out.files = files
-	out.handles = newHandles(s.opts.Disk, view, s.opts.OpenFilesMax)
 	return out, nil
 }
 

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -8,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/apache/iceberg-go/catalog"
-	"github.com/apache/iceberg-go/catalog/hadoop"
+	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/asof-store/asof/feature"
@@ -72,7 +73,6 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	root    string // absolute
 	escaped string // root as iceberg-go writes it into the table
-	catalog *hadoop.Catalog
 	opts    Options
 }
 
@@ -101,11 +101,7 @@ func Open(ctx context.Context, warehouse string, opts Options) (*Store, error) {
 	if _, err := os.ReadDir(filepath.Join(root, namespace)); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "warehouse %s: %w", warehouse, err)
 	}
-	c, err := hadoop.NewCatalog("asof", (&url.URL{Scheme: "file", Path: root}).String(), nil)
-	if err != nil {
-		return nil, feature.Errorf(feature.ErrUnavailable, "warehouse %s: %w", warehouse, err)
-	}
-	return &Store{root: root, escaped: strings.TrimSuffix(location.JoinPath(namespace).String(), "/"+namespace), catalog: c, opts: opts}, nil
+	return &Store{root: root, escaped: strings.TrimSuffix(location.JoinPath(namespace).String(), "/"+namespace), opts: opts}, nil
 }
 
 // tableDir returns the directory of a view's table.
@@ -128,8 +124,30 @@ type version struct {
 	meta     table.Metadata
 }
 
-// metadataName matches the names that Iceberg's catalogs give to metadata files.
-var metadataName = regexp.MustCompile(`^v?(\d+)[.-].*metadata\.json$`)
+// metadataName matches the names that Iceberg's catalogs give to metadata files: the Hadoop catalog's, and those of others.
+var metadataName = regexp.MustCompile(`^(?:v(\d+)|(\d{5,})-[0-9a-fA-F-]{36})(?:\.gz)?\.metadata\.json$`)
+
+// versions returns the metadata files of a view's table, oldest first, without their content.
+func (s *Store) versions(view string) ([]version, error) {
+	dir := filepath.Join(s.tableDir(view), "metadata")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: reading its table: %w", view, err)
+	}
+	var found []version
+	for _, e := range entries {
+		if match := metadataName.FindStringSubmatch(e.Name()); match != nil {
+			if n, err := strconv.Atoi(match[1] + match[2]); err == nil {
+				found = append(found, version{number: n, location: filepath.Join(dir, e.Name())})
+			}
+		}
+	}
+	// By name among those of one number: an uncompressed file of the Hadoop catalog is the last.
+	slices.SortFunc(found, func(a, b version) int {
+		return cmp.Or(cmp.Compare(a.number, b.number), strings.Compare(a.location, b.location))
+	})
+	return found, nil
+}
 
 // load returns the current version of a view's table; ErrNotFound when the view has none.
 func (s *Store) load(ctx context.Context, view string) (*version, error) {
@@ -139,25 +157,33 @@ func (s *Store) load(ctx context.Context, view string) (*version, error) {
 	if err := checkName(view); err != nil {
 		return nil, err
 	}
-	t, err := s.catalog.LoadTable(ctx, table.Identifier{namespace, view})
+	versions, err := s.versions(view)
+	if err != nil {
+		return nil, err
+	}
+	if len(versions) == 0 {
+		return nil, feature.Errorf(feature.ErrNotFound, "view %s has never been materialized in warehouse %s", view, s.root)
+	}
+	v := versions[len(versions)-1]
+	files := func(context.Context) (icebergio.IO, error) { return filesystem{store: s}, nil }
+	t, err := table.NewFromLocation(ctx, table.Identifier{namespace, view}, v.location, files, nil)
 	var path *fs.PathError
 	switch {
-	case errors.Is(err, catalog.ErrNoSuchTable):
-		return nil, feature.Errorf(feature.ErrNotFound, "view %s has never been materialized in warehouse %s", view, s.root)
 	case errors.As(err, &path):
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: reading its table: %w", view, err)
 	case err != nil:
-		return nil, feature.Errorf(feature.ErrCorrupt, "view %s: the newest metadata file in %s cannot be read: %w", view, filepath.Join(s.tableDir(view), "metadata"), err)
+		return nil, s.failed(view, feature.Errorf(feature.ErrCorrupt, "its table's newest metadata file %s cannot be read: %w", v.location, err))
 	}
-	match := metadataName.FindStringSubmatch(filepath.Base(t.MetadataLocation()))
-	if match == nil {
-		return nil, feature.Errorf(feature.ErrCorrupt, "view %s: metadata file %s has no version number", view, t.MetadataLocation())
+	v.meta = t.Metadata()
+	return &v, nil
+}
+
+// failed gives an error that a file of a view's table has caused the view's name, and says what to do if the file is damaged.
+func (s *Store) failed(view string, err error) error {
+	if errors.Is(err, feature.ErrCorrupt) {
+		return feature.Errorf(feature.ErrCorrupt, "view %s: %w: %s", view, err, s.Remedy(view))
 	}
-	n, err := strconv.Atoi(match[1])
-	if err != nil {
-		return nil, feature.Errorf(feature.ErrCorrupt, "view %s: metadata file %s: %w", view, t.MetadataLocation(), err)
-	}
-	return &version{number: n, location: t.MetadataLocation(), meta: t.Metadata()}, nil
+	return feature.Errorf(feature.KindOf(err), "view %s: %w", view, err)
 }
 
 // Snapshot returns the current snapshot of a view's history; ErrNotFound when it was never materialized. The caller closes it.

@@ -180,6 +180,7 @@ func checkTwin(t *rapid.T, s *Store, w *twin) {
 		}
 	}
 	checkSince(t, s, w, id)
+	sound(t, s, w.view)
 }
 
 // checkSpans reads some rows of each run and compares them with those of reading all.

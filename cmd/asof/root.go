@@ -72,6 +72,7 @@ func verbs(a *app) []*cobra.Command {
 		newStatusCommand(a),
 		newRunsCommand(a),
 		newVerifyCommand(a),
+		newCheckCommand(a),
 		newSyncCommand(a),
 		newInitCommand(a),
 		newSchemaCommand(a),

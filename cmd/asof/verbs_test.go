@@ -11,6 +11,7 @@ import (
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/internal/tabular"
+	"github.com/asof-store/asof/online"
 	"github.com/asof-store/asof/pointintime"
 )
 
@@ -261,4 +262,88 @@ func TestVerifyAndSync(t *testing.T) {
 	edit(t, "delay: 10m", "delay: 20m")
 	ok(t, "apply")
 	fails(t, 6, []string{"definition has changed", "asof materialize"}, "verify", "last_payment")
+}
+
+// TestCheckOnline damages the online store, and asks while another process holds it.
+func TestCheckOnline(t *testing.T) {
+	inProject(t, "apply", "materialize --to 2024-03-01")
+	if got := ok(t, "check"); strings.Contains(got, "online") {
+		t.Errorf("of a sound store it says\n%s", got)
+	}
+	store, err := online.Open("online", online.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ok(t, "check")
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got, "remark: online store, ") || !strings.Contains(got, "it was not checked: ") {
+		t.Errorf("of a store that is held it says\n%s", got)
+	}
+	paths, err := filepath.Glob("online/*.sst")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	content, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[100] ^= 4
+	writeFile(t, paths[0], string(content))
+	bad := fails(t, 5, []string{"the online store has 1 fault: asof sync --full makes it anew"}, "check")
+	if !strings.Contains(bad.stdout, "online store, ") || !strings.Contains(bad.stdout, filepath.Base(paths[0])) {
+		t.Errorf("of a damaged table it says\n%s", bad.stdout)
+	}
+	ok(t, "check", "profile")
+}
+
+func TestCheck(t *testing.T) {
+	inProject(t, "apply", "materialize --to 2024-03-01")
+	got := ok(t, "check")
+	for _, want := range []string{"view          snapshots  files", "last_payment  1          1      ", "  0       0\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "remark:") {
+		t.Errorf("of a sound warehouse it says\n%s", got)
+	}
+	paths, err := filepath.Glob("warehouse/features/profile/data/*.parquet")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	content, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[100] ^= 4
+	writeFile(t, paths[0], string(content))
+	writeFile(t, "warehouse/features/last_payment/data/stray.parquet", "left by somebody")
+	bad := fails(t, 5, []string{"view profile: its history has 1 fault: restore the file from a backup, or remove ", "run asof materialize profile"}, "check")
+	for _, want := range []string{"profile, data/" + filepath.Base(paths[0]) + ": bytes [0, ", "do not match their checksum (row group 0, column customer_id",
+		"remark: last_payment, data/stray.parquet: no snapshot refers to it", "profile       1          1      "} {
+		if !strings.Contains(bad.stdout, want) {
+			t.Errorf("%q is missing in\n%s", want, bad.stdout)
+		}
+	}
+	ok(t, "check", "last_payment")
+	bad = fails(t, 5, nil, "check", "profile", "--json")
+	var all struct {
+		Views []struct {
+			View   string
+			Faults int
+		}
+		Findings []struct{ Store, View, Where, What string }
+	}
+	if err := json.Unmarshal([]byte(bad.stdout), &all); err != nil || len(all.Views) != 1 || all.Views[0].Faults != 1 || len(all.Findings) != 1 ||
+		all.Findings[0].Store != "offline" || all.Findings[0].Where != "data/"+filepath.Base(paths[0]) {
+		t.Errorf("%v: %s", err, bad.stdout)
+	}
+	fails(t, 3, []string{"nothing"}, "check", "nothing")
+	writeFile(t, "warehouse/registry/v000001.json", "{}")
+	bad = fails(t, 5, nil, "check")
+	if !strings.Contains(bad.stdout, "registry store, ") {
+		t.Errorf("of a damaged registry it says\n%s", bad.stdout)
+	}
 }

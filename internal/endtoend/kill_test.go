@@ -244,6 +244,7 @@ func (w *world) killDefined() bool {
 // watermark.
 func (w *world) killState() string {
 	w.t.Helper()
+	w.checkHistory()
 	s, err := w.offline.Snapshot(context.Background(), "v")
 	w.must(err)
 	watermark := s.Progress().Watermark

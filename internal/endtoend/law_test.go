@@ -85,6 +85,7 @@ func (w *lawWorld) step(t *rapid.T) {
 	}
 	w.checkExport(t)
 	w.checkOnline(t)
+	w.checkHistory()
 	w.checkExplain(t)
 }
 

@@ -72,6 +72,7 @@ func (w *windowWorld) step(t *rapid.T) {
 	}
 	w.checkExport(t)
 	w.checkOnline(t)
+	w.checkHistory()
 	w.checkExplain(t)
 }
 

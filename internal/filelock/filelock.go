@@ -53,10 +53,10 @@ func Release(f File) error {
 // Sign is the line by which the holder of a lock names itself at the beginning of its file.
 func Sign() string { return fmt.Sprintf("pid %d\n", os.Getpid()) }
 
-// Holder returns the process id that the lock's holder has written, "(unknown)" where it has not got so far.
+// Holder returns the process id that the lock's holder has written, "(unknown)" where it has not got so far. More may stand on the line.
 func Holder(f File) string {
 	var pid int
-	if _, err := fmt.Fscanf(io.NewSectionReader(f, 0, 64), "pid %d\n", &pid); err != nil {
+	if _, err := fmt.Fscanf(io.NewSectionReader(f, 0, 64), "pid %d", &pid); err != nil {
 		return "(unknown)"
 	}
 	return fmt.Sprint(pid)

@@ -18,6 +18,7 @@ type PageBound struct {
 	// Min and Max bound the values as those of [File.Bounds] do; both are nil when they are not known.
 	Min, Max any
 	AllNull  bool
+	Nulls    int64 // -1 when it is not known; an empty list counts as one
 }
 
 // Pages returns the pages of a column chunk from its column and offset index; nil when the file has none that is
@@ -43,7 +44,7 @@ func (f *File) Pages(rowGroup int, path string) (pages []PageBound) {
 		if i+1 < len(locations) {
 			end = int(locations[i+1].FirstRowIndex)
 		}
-		pages[i] = PageBound{FirstRow: int(l.FirstRowIndex), Rows: end - int(l.FirstRowIndex)}
+		pages[i] = PageBound{FirstRow: int(l.FirstRowIndex), Rows: end - int(l.FirstRowIndex), Nulls: -1}
 	}
 	chunk := &f.meta.RowGroups[rowGroup].Columns[c.index]
 	var index format.ColumnIndex
@@ -53,6 +54,12 @@ func (f *File) Pages(rowGroup int, path string) (pages []PageBound) {
 	}
 	for i := range pages {
 		pages[i].AllNull = index.NullPages[i]
+		if len(index.NullCounts) == len(pages) {
+			pages[i].Nulls = index.NullCounts[i]
+		}
+		if c.kind == kindBytes && len(index.MinValues[i])+len(index.MaxValues[i]) == 0 {
+			continue // parquet-go writes these where it was told to write no bounds
+		}
 		if low, high, ok := c.bounds(index.MinValues[i], index.MaxValues[i]); ok && !pages[i].AllNull {
 			pages[i].Min, pages[i].Max = low, high
 		}
@@ -79,14 +86,14 @@ func (f *File) pageLocations(group int, c *column) []format.PageLocation {
 }
 
 func (f *File) readIndex(off int64, length int32, v any) bool {
-	if off < magicBytes || length <= 0 || length > indexBytesMax || off > f.size-int64(length) {
+	if off < magicBytes || length <= 0 || length > indexBytesMax {
 		return false
 	}
-	b := make([]byte, length)
-	if f.readAt(b, off) != nil {
-		return false
+	var buf []byte
+	b, err := f.read(&buf, off, int64(length))
+	if err == nil {
+		_, err = decodeThrift(b[:length], v)
 	}
-	_, err := decodeThrift(b, v)
 	return err == nil
 }
 

@@ -39,7 +39,8 @@ type File struct {
 	columns  []*column // in file order
 	byPath   map[string]*column
 	inflater inflater
-	memory   *Memory // of the numbers read; nil: the collector's
+	sums     *checksums // nil where there are none
+	memory   *Memory    // of the numbers read; nil: the collector's
 
 	sameOnce sync.Once
 	same     []map[string]string // by row group, see sameColumns
@@ -178,10 +179,14 @@ func (f *File) readFooter() error {
 	if n > f.size-magicBytes-trailerBytes || n > footerBytesMax {
 		return f.corrupt("a footer of %d bytes does not fit", n)
 	}
-	b := make([]byte, n)
+	b := make([]byte, n+trailerBytes)
 	if err := f.readAt(b, f.size-trailerBytes-n); err != nil {
 		return err
 	}
+	if err := f.readChecksums(b); err != nil {
+		return err
+	}
+	b = b[:n]
 	used, err := decodeThrift(b, &f.meta)
 	if err != nil {
 		return f.corrupt("footer: %v", err)
@@ -192,7 +197,7 @@ func (f *File) readFooter() error {
 	if used != len(b) {
 		return f.corrupt("footer: %d bytes follow the metadata", len(b)-used)
 	}
-	return nil
+	return f.checkPromised()
 }
 
 func (f *File) encrypted() error {
@@ -237,7 +242,7 @@ func (f *File) checkChunk(group int, c *column, chunk *format.ColumnChunk, rows 
 		return f.corrupt("row group %d: column %s is %s in the schema and %s in its chunk", group, c.info.Path, c.physical, m.Type)
 	case m.NumValues < rows || c.maxRep == 0 && m.NumValues != rows:
 		return f.corrupt("row group %d: column %s has %d values for %d rows", group, c.info.Path, m.NumValues, rows)
-	case m.NumValues > 0 && (m.DataPageOffset < magicBytes || m.DataPageOffset > f.size-trailerBytes):
+	case m.NumValues > 0 && (m.DataPageOffset < magicBytes || m.DataPageOffset > f.pagesEnd()):
 		return f.corrupt("row group %d: column %s begins at byte %d of %d", group, c.info.Path, m.DataPageOffset, f.size)
 	}
 	return nil

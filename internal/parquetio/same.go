@@ -30,7 +30,7 @@ func (w *Writer) sameColumns() map[string]string {
 
 func (w *Writer) areSame(i, j int) bool {
 	for _, batch := range w.pending {
-		if !sameBits(batch.Column(i), batch.Column(j)) {
+		if !SameBits(batch.Column(i), batch.Column(j)) {
 			return false
 		}
 	}
@@ -50,8 +50,8 @@ func (w *Writer) noteSame() error {
 	return nil
 }
 
-// sameBits reports whether two columns of one type hold the same numbers and NULLs, bit for bit; it is false of what are no numbers.
-func sameBits(a, b arrow.Array) bool {
+// SameBits reports whether two columns of one type hold the same numbers and NULLs, bit for bit; it is false of what are no numbers.
+func SameBits(a, b arrow.Array) bool {
 	fixed, ok := a.DataType().(arrow.FixedWidthDataType)
 	if !ok || fixed.BitWidth() < 8 || a.NullN() != b.NullN() {
 		return false

@@ -45,6 +45,7 @@ type walker struct {
 
 	buf    []byte // of the file, from bufOff
 	bufOff int64
+	block  []byte // the memory that buf lies in
 	body   []byte // decompressed
 }
 
@@ -66,7 +67,7 @@ type page struct {
 func (f *File) walk(group int, c *column) *walker {
 	chunk := &f.meta.RowGroups[group].Columns[c.index]
 	m := &chunk.MetaData
-	w := &walker{file: f, column: c, chunk: chunk, group: group, end: f.size - trailerBytes, values: m.NumValues, pages: -1}
+	w := &walker{file: f, column: c, chunk: chunk, group: group, end: f.pagesEnd(), values: m.NumValues, pages: -1}
 	w.start = m.DataPageOffset
 	if d := m.DictionaryPageOffset; d >= magicBytes && d < w.start {
 		w.start = d
@@ -94,12 +95,9 @@ func (w *walker) peek(off int64, n int) ([]byte, error) {
 	if want < int64(n) {
 		want = int64(n)
 	}
-	w.buf, w.bufOff = sized(w.buf, int(want)+bodySlack)[:want], off
-	err := w.file.readAt(w.buf, off)
-	if err != nil {
-		w.buf = w.buf[:0]
-	}
-	return w.buf, err
+	b, err := w.file.read(&w.block, off, want)
+	w.buf, w.bufOff = b, off
+	return b, err
 }
 
 // done reports whether the last page has been walked.
@@ -207,7 +205,7 @@ func (w *walker) load(p *page) ([]byte, error) {
 		return nil, err
 	}
 	b = b[:p.stored]
-	if p.crc != 0 && crc32.ChecksumIEEE(b) != uint32(p.crc) {
+	if w.file.sums == nil && p.crc != 0 && crc32.ChecksumIEEE(b) != uint32(p.crc) {
 		return nil, w.corrupt("its checksum does not match its bytes")
 	}
 	if !p.packed {

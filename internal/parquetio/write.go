@@ -90,7 +90,7 @@ type ColumnStats struct {
 // index, dictionary encoding where few values repeat. The error of a call makes the writer useless; the caller then
 // throws the bytes away.
 type Writer struct {
-	out     io.Writer
+	out     *checksummer
 	columns []ColumnSpec
 	opts    WriterOptions
 
@@ -115,7 +115,7 @@ func NewWriter(w io.Writer, columns []ColumnSpec, opts WriterOptions) *Writer {
 	if opts.Codec == nil {
 		opts.Codec = defaultCodec()
 	}
-	return &Writer{out: w, columns: columns, opts: opts}
+	return &Writer{out: &checksummer{out: w}, columns: columns, opts: opts}
 }
 
 // Write adds the batch's rows. The batch is read until the row group that holds its last row is complete, so its
@@ -194,10 +194,16 @@ func (w *Writer) Close() (Stats, error) {
 	if err := w.noteSame(); err != nil {
 		return Stats{}, err
 	}
-	if err := w.file.Close(); err != nil {
+	w.out.hold()
+	err := w.file.Close()
+	var size int64
+	if err == nil {
+		size, err = w.out.finish()
+	}
+	if err != nil {
 		return Stats{}, feature.Errorf(feature.ErrUnavailable, "writing a Parquet footer: %w", err)
 	}
-	return w.stats(), nil
+	return w.stats(size), nil
 }
 
 // open fixes the schema, with the encodings that suit the pending rows.
@@ -214,6 +220,7 @@ func (w *Writer) open() {
 		parquet.DictionaryMaxBytes(writtenPageBytesMax),
 		parquet.PageBufferSize(writtenPageBytesMax),
 		parquet.ColumnIndexSizeLimit(w.indexBytes),
+		parquet.KeyValueMetadata(checksumsKey, checksumsKind),
 	}
 	for _, c := range w.columns {
 		if !c.bounded() {

@@ -170,11 +170,10 @@ func (s *sample) addText(v string) {
 	s.text[v] = struct{}{}
 }
 
-// stats sums up the footer.
-func (w *Writer) stats() Stats {
-	view := w.file.File()
-	meta := view.Metadata()
-	s := Stats{Rows: meta.NumRows, Bytes: view.Size(), Columns: make([]ColumnStats, len(w.columns))}
+// stats sums up the footer of a file of the given size.
+func (w *Writer) stats(size int64) Stats {
+	meta := w.file.File().Metadata()
+	s := Stats{Rows: meta.NumRows, Bytes: size, Columns: make([]ColumnStats, len(w.columns))}
 	for g := range meta.RowGroups {
 		group := &meta.RowGroups[g]
 		s.Offsets = append(s.Offsets, group.FileOffset)

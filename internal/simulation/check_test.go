@@ -186,8 +186,8 @@ func (w *world) final() error {
 	if err != nil {
 		return err
 	}
-	for _, view := range w.observer.model.Views {
-		if err := w.fromScratch(scratch, view.Name); err != nil {
+	for _, view := range w.processes[0].model.Views {
+		if err := errors.Join(w.checkOffline(view.View), w.fromScratch(scratch, view.Name)); err != nil {
 			return fmt.Errorf("view %s: %w", view.Name, err)
 		}
 	}
@@ -220,6 +220,18 @@ func (w *world) checkOnline(p *process) error {
 	var faults []error
 	err := p.engine.Online.Check(context.Background(), views, func(f online.Finding) {
 		faults = append(faults, fmt.Errorf("%s: %s", f.Where, f.What))
+	})
+	return errors.Join(append(faults, err)...)
+}
+
+// checkOffline derives all that must hold of a view's table from what is stored. A crash in the midst of a tag may leave a temporary
+// file; nothing else is left over.
+func (w *world) checkOffline(view *feature.View) error {
+	var faults []error
+	_, err := w.observer.store.Check(context.Background(), view, offline.CheckOptions{}, func(f offline.Finding) {
+		if !f.Remark || !strings.HasSuffix(f.Where, ".tmp") {
+			faults = append(faults, fmt.Errorf("%s: %s", f.Where, f.What))
+		}
 	})
 	return errors.Join(append(faults, err)...)
 }

@@ -1,0 +1,247 @@
+package parquetio
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// The checksums of a file that [Writer] wrote lie in front of its footer, where no other reader looks. Numbers are little-endian:
+//
+//	4 each  CRC-32C of each block of 16 KiB, from the first byte of the file; the last block is what remains
+//	4       CRC-32C of the footer, its length and PAR1
+//	8       how many bytes the blocks have, which is where the checksums begin
+//	4       CRC-32C of all these numbers
+//	8       "asof crc"
+//
+// Parquet's own checksums are those of pages alone, without their headers, and without indexes and footer. These leave out no
+// byte, and one way to read a file checks them all. The footer has an entry that says that they are there, so that damage does not
+// make a file look like one without.
+const (
+	checksumsKey   = "asof.checksums"
+	checksumsKind  = "1"
+	checksumsMagic = "asof crc"
+	checksumBytes  = 4
+	checksumsTail  = 4 + 8 + 4 + 8
+	// blockBytes is what is read at least: a lookup of few rows reads more than it needs, by half a block at each end, and the
+	// checksums of a file of 256 MiB are 64 KiB.
+	blockBytes = 16 << 10
+)
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// checksummer passes a file on and writes its checksums in front of its footer.
+type checksummer struct {
+	out  io.Writer
+	size int64  // bytes passed on
+	sum  uint32 // of the block that is not complete
+	sums []byte // of those that are
+	// footer takes what is written after the last row group: it is not known where the footer begins before it ends.
+	footer *bytes.Buffer
+}
+
+// Write passes b on, or holds it back.
+func (c *checksummer) Write(b []byte) (int, error) {
+	if c.footer != nil {
+		return c.footer.Write(b)
+	}
+	return c.pass(b)
+}
+
+func (c *checksummer) pass(b []byte) (int, error) {
+	n, err := c.out.Write(b)
+	for rest := b[:n]; len(rest) > 0; {
+		k := min(len(rest), blockBytes-int(c.size%blockBytes))
+		c.sum = crc32.Update(c.sum, castagnoli(), rest[:k])
+		c.size += int64(k)
+		if rest = rest[k:]; c.size%blockBytes == 0 {
+			c.endBlock()
+		}
+	}
+	return n, err
+}
+
+func (c *checksummer) endBlock() {
+	c.sums = binary.LittleEndian.AppendUint32(c.sums, c.sum)
+	c.sum = 0
+}
+
+// hold holds back what is written from now on: indexes and footer.
+func (c *checksummer) hold() { c.footer = &bytes.Buffer{} }
+
+// finish writes what was held back, with the checksums between, and returns the size of the file.
+func (c *checksummer) finish() (int64, error) {
+	held := c.footer.Bytes()
+	footer := len(held) - trailerBytes - int(binary.LittleEndian.Uint32(held[len(held)-trailerBytes:]))
+	if _, err := c.pass(held[:footer]); err != nil {
+		return 0, err
+	}
+	covered := c.size
+	if covered%blockBytes > 0 {
+		c.endBlock()
+	}
+	b := binary.LittleEndian.AppendUint32(c.sums, crc32.Checksum(held[footer:], castagnoli()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(covered))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
+	b = append(append(b, checksumsMagic...), held[footer:]...)
+	_, err := c.out.Write(b)
+	return covered + int64(len(b)), err
+}
+
+// checksums are those of an open file.
+type checksums struct {
+	covered int64  // bytes that the blocks have
+	blocks  []byte // a checksum each
+}
+
+// readChecksums takes in the checksums that end where the footer begins, if there are any; footer is all from there to the end of
+// the file.
+func (f *File) readChecksums(footer []byte) error {
+	begin := f.size - int64(len(footer))
+	if begin < magicBytes+checksumsTail {
+		return nil
+	}
+	var tail [checksumsTail]byte
+	if err := f.readAt(tail[:], begin-checksumsTail); err != nil {
+		return err
+	}
+	if string(tail[16:]) != checksumsMagic {
+		return nil
+	}
+	covered := int64(binary.LittleEndian.Uint64(tail[4:]))
+	blocks := begin - checksumsTail - covered
+	if covered < magicBytes || blocks < 0 || blocks != (covered+blockBytes-1)/blockBytes*checksumBytes {
+		return f.corrupt("its checksums cannot be those of %d bytes", covered)
+	}
+	sums := make([]byte, blocks)
+	if err := f.readAt(sums, covered); err != nil {
+		return err
+	}
+	all := crc32.Update(crc32.Checksum(sums, castagnoli()), castagnoli(), tail[:12])
+	if all != binary.LittleEndian.Uint32(tail[12:]) {
+		return f.corrupt("its checksums, at byte %d, are damaged", covered)
+	}
+	if crc32.Checksum(footer, castagnoli()) != binary.LittleEndian.Uint32(tail[:]) {
+		return f.corrupt("its footer, at byte %d, does not match its checksum", begin)
+	}
+	f.sums = &checksums{covered: covered, blocks: sums}
+	return nil
+}
+
+// Checksummed reports whether the file has a checksum for each of its bytes, as those of [Writer] have: what is read is held
+// against it.
+func (f *File) Checksummed() bool { return f.sums != nil }
+
+// pagesEnd is where there can be no more pages or indexes.
+func (f *File) pagesEnd() int64 {
+	if f.sums != nil {
+		return f.sums.covered
+	}
+	return f.size - trailerBytes
+}
+
+// read returns n bytes from off or more, with bodySlack bytes to spare in the capacity. They lie in *buf, which grows where it has to.
+// Where there are checksums it reads whole blocks, and returns nothing of one that is damaged.
+func (f *File) read(buf *[]byte, off, n int64) ([]byte, error) {
+	if off < 0 || off > f.pagesEnd()-n {
+		return nil, f.corrupt("bytes [%d, %d) lie outside its %d bytes", off, off+n, f.pagesEnd())
+	}
+	from, to := off, off+n
+	if f.sums != nil {
+		from, to = off-off%blockBytes, min(f.sums.covered, to+blockBytes-1-(to+blockBytes-1)%blockBytes)
+	}
+	*buf = sized(*buf, int(to-from)+bodySlack)[:to-from]
+	if err := f.readAt(*buf, from); err != nil {
+		return nil, err
+	}
+	if at := f.damaged(*buf, from); at >= 0 {
+		return nil, f.corrupt("%s", f.damage(at))
+	}
+	return (*buf)[off-from:], nil
+}
+
+// damaged returns where the first block of b, which lies at from, does not match its checksum; -1: none.
+func (f *File) damaged(b []byte, from int64) int64 {
+	if f.sums == nil {
+		return -1
+	}
+	for at := from; len(b) > 0; at += blockBytes {
+		k := min(len(b), blockBytes)
+		if crc32.Checksum(b[:k], castagnoli()) != binary.LittleEndian.Uint32(f.sums.blocks[at/blockBytes*checksumBytes:]) {
+			return at
+		}
+		b = b[k:]
+	}
+	return -1
+}
+
+// damage says what is wrong with the block at the given byte, and what lies in it.
+func (f *File) damage(at int64) string {
+	to := min(at+blockBytes, f.sums.covered)
+	var parts []string
+	note := func(name string, from, length int64) {
+		if from < to && at < from+length && !slices.Contains(parts, name) {
+			parts = append(parts, name)
+		}
+	}
+	for g := range f.meta.RowGroups {
+		for j := range f.meta.RowGroups[g].Columns {
+			chunk := &f.meta.RowGroups[g].Columns[j]
+			name := fmt.Sprintf("row group %d, column %s", g, f.columns[j].info.Path)
+			w := f.walk(g, f.columns[j])
+			note(name, w.start, chunk.MetaData.TotalCompressedSize)
+			note("index of "+name, chunk.ColumnIndexOffset, int64(chunk.ColumnIndexLength))
+			note("index of "+name, chunk.OffsetIndexOffset, int64(chunk.OffsetIndexLength))
+		}
+	}
+	const partsMax = 4
+	if more := len(parts) - partsMax; more > 0 {
+		parts = append(parts[:partsMax], fmt.Sprintf("%d more", more))
+	}
+	return fmt.Sprintf("bytes [%d, %d) do not match their checksum (%s)", at, to, strings.Join(parts, "; "))
+}
+
+// Verify reads the whole file and reports each block that does not match its checksum. progress, called with the bytes that were read,
+// may be nil. A file without checksums has nothing to be verified.
+func (f *File) Verify(ctx context.Context, progress func(bytes int64), report func(damage string)) error {
+	if f.sums == nil {
+		return nil
+	}
+	buf := make([]byte, readAheadBytes)
+	for at := int64(0); at < f.sums.covered; at += readAheadBytes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := buf[:min(readAheadBytes, f.sums.covered-at)]
+		if err := f.readAt(b, at); err != nil {
+			return err
+		}
+		for from := 0; from < len(b); from += blockBytes {
+			if bad := f.damaged(b[from:min(from+blockBytes, len(b))], at+int64(from)); bad >= 0 {
+				report(f.damage(bad))
+			}
+		}
+		if progress != nil {
+			progress(int64(len(b)))
+		}
+	}
+	return nil
+}
+
+// checkPromised fails where the footer says that there are checksums and there are none.
+func (f *File) checkPromised() error {
+	if kind, ok := f.KeyValue(checksumsKey); ok && f.sums == nil {
+		if kind != checksumsKind {
+			return feature.Errorf(feature.ErrInvalid, "%s: its checksums are of kind %q and this asof knows %s: use the asof that wrote it, or a newer one", f.path, kind, checksumsKind)
+		}
+		return f.corrupt("its checksums are missing in front of the footer")
+	}
+	return nil
+}
