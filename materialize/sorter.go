@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/interleave"
 	"github.com/asof-store/asof/internal/keysort"
 )
 
@@ -89,8 +89,8 @@ func (s *externalSort[K]) emit(ctx context.Context, yield func(arrow.RecordBatch
 	var created []int64
 	which, row := make([]int32, 0, s.rows), make([]int32, 0, s.rows)
 	for b, batch := range s.batches {
-		h := s.head(batch)
-		keys, events, created = append(keys, h.keys...), append(events, h.events...), append(created, h.created...)
+		h := keysort.HeadOf(batch, len(s.view.Keys), s.view.HasCreatedTime, s.keysOf)
+		keys, events, created = append(keys, h.Keys...), append(events, h.Events...), append(created, h.Created...)
 		for r := range batch.NumRows() {
 			which, row = append(which, int32(b)), append(row, int32(r))
 		}
@@ -106,43 +106,21 @@ func (s *externalSort[K]) emit(ctx context.Context, yield func(arrow.RecordBatch
 	}
 	batches := s.batches
 	s.batches, s.rows, s.bytes = nil, 0, 0
-	out := newInterleaver(s.schema)
+	out := interleave.NewBatches(s.schema)
 	for len(order) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n := min(len(order), sortedBatchRows)
 		for _, o := range order[:n] {
-			out.add(batches[which[o]], int(which[o]), int(row[o]))
+			out.Add(batches[which[o]], int(which[o]), int(row[o]))
 		}
 		order = order[n:]
-		if err := out.flush(yield); err != nil {
+		if err := out.Flush(yield); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// head is what rows of a batch are compared by.
-type head[K keysort.Ordered] struct {
-	keys            []K
-	events, created []int64 // created is nil for a view without created times
-}
-
-func (s *externalSort[K]) head(batch arrow.RecordBatch) head[K] {
-	n := len(s.view.Keys)
-	h := head[K]{keys: s.keysOf(batch.Columns()[:n], int(batch.NumRows()))}
-	h.events = keysort.Timestamps(batch.Column(n).(*array.Timestamp))
-	if s.view.HasCreatedTime {
-		created := batch.Column(n + 1).(*array.Timestamp)
-		h.created = append([]int64(nil), keysort.Timestamps(created)...)
-		for i := range h.created {
-			if created.IsNull(i) {
-				h.created[i] = int64(feature.MinTime)
-			}
-		}
-	}
-	return h
 }
 
 func (s *externalSort[K]) close() error {

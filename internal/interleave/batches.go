@@ -1,14 +1,12 @@
-package materialize
+package interleave
 
 import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-
-	"github.com/asof-store/asof/internal/interleave"
 )
 
-// interleaver builds batches out of single rows of other batches.
-type interleaver struct {
+// Batches builds batches out of single rows of other batches.
+type Batches struct {
 	schema  *arrow.Schema
 	place   map[int]int32 // batch id -> index in sources
 	sources []arrow.RecordBatch
@@ -18,12 +16,13 @@ type interleaver struct {
 	last    int32
 }
 
-func newInterleaver(schema *arrow.Schema) *interleaver {
-	return &interleaver{schema: schema, place: map[int]int32{}, lastID: -1}
+// NewBatches returns an empty one, for batches with the given schema.
+func NewBatches(schema *arrow.Schema) *Batches {
+	return &Batches{schema: schema, place: map[int]int32{}, lastID: -1}
 }
 
-// add appends a row of batch, whose id tells it from the other batches since the last flush, and returns the number of rows.
-func (w *interleaver) add(batch arrow.RecordBatch, id, row int) int {
+// Add appends a row of batch, whose id tells it from the other batches since the last flush, and returns the number of rows.
+func (w *Batches) Add(batch arrow.RecordBatch, id, row int) int {
 	if id != w.lastID {
 		place, ok := w.place[id]
 		if !ok {
@@ -36,8 +35,8 @@ func (w *interleaver) add(batch arrow.RecordBatch, id, row int) int {
 	return len(w.row)
 }
 
-// flush yields the rows added since the last flush as one batch, if there are any.
-func (w *interleaver) flush(yield func(arrow.RecordBatch) error) error {
+// Flush yields the rows added since the last flush as one batch, if there are any.
+func (w *Batches) Flush(yield func(arrow.RecordBatch) error) error {
 	if len(w.row) == 0 {
 		return nil
 	}
@@ -47,7 +46,7 @@ func (w *interleaver) flush(yield func(arrow.RecordBatch) error) error {
 		for i, s := range w.sources {
 			sources[i] = s.Column(c)
 		}
-		columns[c] = interleave.Rows(sources, w.from, w.row)
+		columns[c] = Rows(sources, w.from, w.row)
 	}
 	batch := array.NewRecordBatch(w.schema, columns, int64(len(w.row)))
 	clear(w.place)
