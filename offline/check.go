@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go/table"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -242,8 +243,12 @@ func (c *checker) commits() {
 			continue
 		}
 		now.Progress.Sources, now.Progress.Stale = nil, nil // of all commits they would be much
-		c.made[snapshot.SnapshotID] = now
 		c.record(where, &now)
+		if replacesFiles(&snapshot) {
+			c.compacted(where, &snapshot, before)
+		} else {
+			c.made[snapshot.SnapshotID] = now
+		}
 		if before == nil || now.Rebuild {
 			continue
 		}
@@ -274,6 +279,22 @@ func (c *checker) follows(where string, before, now *Progress) {
 		c.fault(where, "its history starts at %s and that before it at %s: only a rebuild may cut it off", now.Start, before.Start)
 	case now.Hash != before.Hash:
 		c.fault(where, "its definition is %s and that before it %s: only a rebuild may change it", now.Hash, before.Hash)
+	}
+}
+
+// compacted holds a snapshot that merged files against the one before it: it has other files, and nothing else of it is another.
+func (c *checker) compacted(where string, snapshot, before *table.Snapshot) {
+	if before == nil || before.Summary == nil {
+		return
+	}
+	is, was := snapshot.Summary.Properties, before.Summary.Properties
+	if is["total-records"] != was["total-records"] {
+		c.fault(where, "it merged files, and has %s rows where snapshot %d before it has %s", is["total-records"], before.SnapshotID, was["total-records"])
+	}
+	for _, name := range []string{propKeys, propWatermark, propStart, propFrom, propTo, propRun, propHash, propRows, propSources, propStale} {
+		if ours(before) && is[name] != was[name] {
+			c.fault(where, "it merged files, and its property %s is not that of snapshot %d before it", name, before.SnapshotID)
+		}
 	}
 }
 

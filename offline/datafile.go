@@ -1,10 +1,11 @@
 package offline
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"slices"
-	"sort"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/apache/iceberg-go"
@@ -141,13 +142,13 @@ func (s *Store) liveFiles(ctx context.Context, view string, meta table.Metadata,
 			files = append(files, s.liveFile(entry, eventID, sorted))
 		}
 	}
-	sort.Slice(files, func(i, j int) bool {
-		if files[i].sequence != files[j].sequence {
-			return files[i].sequence < files[j].sequence
-		}
-		return files[i].Path < files[j].Path
-	})
+	slices.SortFunc(files, compareFiles)
 	return files, deletes, nil
+}
+
+// compareFiles orders files by the commits that made them, then by name.
+func compareFiles(a, b dataFile) int {
+	return cmp.Or(cmp.Compare(a.sequence, b.sequence), strings.Compare(a.Path, b.Path))
 }
 
 // liveFile describes the data file of an entry of a manifest.

@@ -39,6 +39,21 @@ func second(s *Store) (*Snapshot, error) {
 	return replace(s, purchases(), c, numbered(50, 120, 2), 30)
 }
 
+// third merges the files of both.
+func third(s *Store) (*Snapshot, error) {
+	large := *s
+	large.opts.FileBytes = 1 << 20
+	done, err := large.Compact(context.Background(), "purchases", pairs)
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := s.Snapshot(context.Background(), "purchases")
+	if err == nil && len(snapshot.Files()) != 1 {
+		err = fmt.Errorf("%d files are left after %+v", len(snapshot.Files()), done)
+	}
+	return snapshot, err
+}
+
 func rowsAfter(runs int) []row {
 	switch runs {
 	case 0:
@@ -86,7 +101,8 @@ type faultCase struct {
 func faultCases(t *testing.T) []faultCase {
 	dir := tempDir(t)
 	var cases []faultCase
-	for runs, run := range []func(*Store) (*Snapshot, error){first, second} {
+	for runs := range 3 {
+		run := runNumber(runs)
 		calls := trace(t, dir, run)
 		commit := slices.Index(calls, stepCall{stepCommit, true})
 		for _, kind := range []string{stepDataFile, stepManifest, stepManifestList, stepMetadata, stepCommit, stepHint} {
@@ -101,7 +117,7 @@ func faultCases(t *testing.T) []faultCase {
 	return cases
 }
 
-// TestFaults fails every durable step of a first run and of one that rewrites files, before it is done and after. The history is then
+// TestFaults fails every durable step of a first run, of one that rewrites files, and of merging files, before it is done and after. The history is then
 // the old one, or the new one if the commit was made; nothing is left behind, and the run can be repeated.
 func TestFaults(t *testing.T) {
 	broken := errors.New("broken on purpose")
@@ -127,7 +143,7 @@ func TestFaults(t *testing.T) {
 }
 
 func runNumber(i int) func(*Store) (*Snapshot, error) {
-	return []func(*Store) (*Snapshot, error){first, second}[i]
+	return []func(*Store) (*Snapshot, error){first, second, third}[i]
 }
 
 func prepareRuns(t *testing.T, dir string, n int) {
@@ -150,12 +166,14 @@ func checkAfterFault(t *testing.T, dir string, c faultCase) {
 		seen++
 	}
 	checkHistory(t, dir, seen)
-	snapshot, err := runNumber(c.runs)(openStore(t, dir, smallFiles))
-	if err != nil {
-		t.Fatalf("repeating the run: %v", err)
-	}
-	if err := snapshot.Close(); err != nil {
-		t.Fatal(err)
+	for _, repeat := range []int{c.runs, min(c.runs, 1)} { // where there is nothing left to merge, only a run clears up
+		snapshot, err := runNumber(repeat)(openStore(t, dir, smallFiles))
+		if err != nil {
+			t.Fatalf("repeating the run: %v", err)
+		}
+		if err := snapshot.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	checkHistory(t, dir, c.runs+1)
 	checkOrphans(t, dir)

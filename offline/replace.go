@@ -102,8 +102,8 @@ func (p *replacement) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if spec := p.meta.PartitionSpec(); spec.NumFields() > 0 {
-		return feature.Errorf(feature.ErrInvalid, "view %s: another engine has partitioned its table, which asof does not write: remove the partition fields there", p.view.Name)
+	if err := p.checkUnpartitioned(); err != nil {
+		return err
 	}
 	stored, err := columnsOf(p.view.Name, p.meta.CurrentSchema())
 	if err != nil {
@@ -120,14 +120,29 @@ func (p *replacement) prepare(ctx context.Context) error {
 	return nil
 }
 
-// checkBase fails unless the table is as it was when the run was planned.
-func (p *replacement) checkBase() error {
-	current := NoSnapshot
-	if p.base != nil && p.base.meta.CurrentSnapshot() != nil {
-		current = p.base.meta.CurrentSnapshot().SnapshotID
+func (p *replacement) checkUnpartitioned() error {
+	if spec := p.meta.PartitionSpec(); spec.NumFields() > 0 {
+		return feature.Errorf(feature.ErrInvalid, "view %s: another engine has partitioned its table, which asof does not write: remove the partition fields there", p.view.Name)
 	}
-	if p.commit.Base == 0 || p.commit.Base == current {
+	return nil
+}
+
+// checkBase fails unless the table has the rows that it had when the run was planned; files may have been rewritten since.
+func (p *replacement) checkBase() error {
+	var current *table.Snapshot
+	if p.base != nil {
+		current = p.base.meta.CurrentSnapshot()
+	}
+	if p.commit.Base == 0 || p.commit.Base == NoSnapshot && current == nil {
 		return nil
+	}
+	for at := current; at != nil; at = parent(p.base.meta, at) {
+		if at.SnapshotID == p.commit.Base {
+			return nil
+		}
+		if !replacesFiles(at) {
+			break
+		}
 	}
 	return feature.Errorf(feature.ErrConflict, "view %s: its history has changed since this run was planned, by another run or engine: run again", p.view.Name)
 }
@@ -258,6 +273,26 @@ func (p *replacement) publish(ctx context.Context, removed, added []iceberg.Data
 	if p.commit.Took != nil {
 		p.commit.Progress.Took = p.commit.Took()
 	}
+	var deletes []iceberg.DataFile
+	if p.commit.Rebuild {
+		deletes = p.deletes
+	}
+	return p.transact(ctx, func(tx *table.Transaction, props iceberg.Properties) error {
+		switch {
+		case len(deletes) > 0:
+			return tx.ReplaceFiles(ctx, removed, added, deletes, props, table.WithoutAutoNameMapping())
+		case len(removed) > 0:
+			return tx.ReplaceDataFilesWithDataFiles(ctx, removed, added, props, table.WithoutAutoNameMapping())
+		case len(added) > 0:
+			// The names of the files are new, so nobody has to look for them in the table.
+			return tx.AddDataFiles(ctx, added, props, table.WithoutAutoNameMapping(), table.WithoutDuplicateCheck())
+		}
+		return tx.Append(ctx, noRecords{arrow.NewSchema(nil, nil)}, props)
+	})
+}
+
+// transact commits what change does, with what the commit records.
+func (p *replacement) transact(ctx context.Context, change func(*table.Transaction, iceberg.Properties) error) (*version, error) {
 	props, err := p.commit.properties(p.run.prefix, keyNames(p.view))
 	if err != nil {
 		return nil, err
@@ -270,22 +305,7 @@ func (p *replacement) publish(ctx context.Context, removed, added []iceberg.Data
 		location = p.base.location
 	}
 	tx := c.table(p.meta, location).NewTransaction()
-	var deletes []iceberg.DataFile
-	if p.commit.Rebuild {
-		deletes = p.deletes
-	}
-	switch {
-	case len(deletes) > 0:
-		err = tx.ReplaceFiles(ctx, removed, added, deletes, props, table.WithoutAutoNameMapping())
-	case len(removed) > 0:
-		err = tx.ReplaceDataFilesWithDataFiles(ctx, removed, added, props, table.WithoutAutoNameMapping())
-	case len(added) > 0:
-		// The names of the files are new, so nobody has to look for them in the table.
-		err = tx.AddDataFiles(ctx, added, props, table.WithoutAutoNameMapping(), table.WithoutDuplicateCheck())
-	default:
-		err = tx.Append(ctx, noRecords{arrow.NewSchema(nil, nil)}, props)
-	}
-	if err == nil {
+	if err = change(tx, props); err == nil {
 		_, err = tx.Commit(ctx)
 	}
 	if err != nil {

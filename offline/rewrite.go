@@ -69,13 +69,7 @@ type keeper struct {
 }
 
 func (k *keeper) run(ctx context.Context, r *Run) error {
-	names := make([]string, len(k.p.columns))
-	fields := make([]arrow.Field, len(k.p.columns))
-	for i, c := range k.p.columns {
-		names[i] = c.Name
-		fields[i] = arrow.Field{Name: c.Name, Type: c.Type.Arrow(), Nullable: true}
-	}
-	schema := arrow.NewSchema(fields, nil)
+	names, schema := namesAndSchema(k.p.columns)
 	for from := 0; from < r.Rows(); from += rewriteRows {
 		part := Span{From: from, To: min(from+rewriteRows, r.Rows())}
 		events, err := r.Read(ctx, []string{feature.EventTimeColumn}, []Span{part})
@@ -95,6 +89,15 @@ func (k *keeper) run(ctx context.Context, r *Run) error {
 		}
 	}
 	return nil
+}
+
+// namesAndSchema returns the names of columns, and the schema of their rows.
+func namesAndSchema(columns []column) ([]string, *arrow.Schema) {
+	names, fields := make([]string, len(columns)), make([]arrow.Field, len(columns))
+	for i, c := range columns {
+		names[i], fields[i] = c.Name, arrow.Field{Name: c.Name, Type: c.Type.Arrow(), Nullable: true}
+	}
+	return names, arrow.NewSchema(fields, nil)
 }
 
 func (k *keeper) write(batch arrow.RecordBatch) error {

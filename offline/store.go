@@ -241,14 +241,19 @@ func (s *Store) Since(ctx context.Context, view string, id int64) ([]Commit, err
 
 // commitOf returns what a snapshot changed; changes is false where it changed no rows.
 func commitOf(s *table.Snapshot) (c Commit, changes bool, err error) {
-	if ours(s) {
+	switch {
+	case replacesFiles(s):
+		return Commit{}, false, nil
+	case ours(s):
 		c, err = parseCommit(s.SnapshotID, s.Summary.Properties)
 		return c, true, err
 	}
-	if s.Summary != nil && s.Summary.Operation == table.OpReplace {
-		return Commit{}, false, nil
-	}
 	return Commit{SnapshotID: s.SnapshotID, Range: feature.Range{From: feature.MinTime, To: feature.MaxTime}}, true, nil
+}
+
+// replacesFiles reports whether a snapshot holds the rows of the one before it in other files.
+func replacesFiles(s *table.Snapshot) bool {
+	return s.Summary != nil && s.Summary.Operation == table.OpReplace
 }
 
 // ours reports whether a snapshot was made by this package.
