@@ -26,6 +26,8 @@ type Engine struct {
 	Workers int              // goroutines, and views at once; default: the number of processors
 	TempDir string           // for what does not fit in memory; default: the system's
 	Version string           // of asof, kept with what is written
+	// Compact says how data files are merged after a run. Its Memory is a part of the run's.
+	Compact offline.CompactOptions
 	// Runs is told of every run; nil: nobody is.
 	Runs Recorder
 	// Report is told of progress; nil: nobody is. Its methods are called from several goroutines.
@@ -63,7 +65,10 @@ type Result struct {
 	Snapshot  int64
 	Watermark feature.Time
 	Published Published
-	Duration  time.Duration
+	Compacted offline.Compacted
+	// Uncompacted is why data files that should have been merged after the run were not, nil otherwise. It fails no run.
+	Uncompacted error
+	Duration    time.Duration
 }
 
 // MemoryDefault is the sorting memory of an Engine that names none.
@@ -141,6 +146,9 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 	}
 	if err := e.publishResult(ctx, view, &result); err != nil {
 		return result, err
+	}
+	if result.Commits > 0 {
+		e.compact(ctx, view, memory, &result)
 	}
 	result.Duration = e.now().Sub(start)
 	return result, nil

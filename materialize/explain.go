@@ -126,7 +126,7 @@ func (e *Engine) Explain(ctx context.Context, view *definitions.View, r ExplainR
 	if x.Horizon > x.Watermark {
 		x.note("the history ends at %s: what has happened since is not in it, and would be visible", x.Watermark)
 	}
-	if x.Online != nil && x.Online.Snapshot != x.Snapshot {
+	if x.Online != nil && x.Online.Snapshot != x.Snapshot && (r.Snapshot != 0 || e.changedSince(ctx, view.Name, x.Online.Snapshot)) {
 		x.note("what is served was published from snapshot %d, and the history is at %d: asof sync publishes what differs", x.Online.Snapshot, x.Snapshot)
 	}
 	if ex.runs, err = runsOf(ctx, snapshot); err != nil {
@@ -146,6 +146,12 @@ func (e *Engine) Explain(ctx context.Context, view *definitions.View, r ExplainR
 	}
 	ex.rules()
 	return x, nil
+}
+
+// changedSince reports whether a view's history has other rows, and not just other files, than it had at a snapshot.
+func (e *Engine) changedSince(ctx context.Context, view string, snapshot int64) bool {
+	commits, err := e.Offline.Since(ctx, view, snapshot)
+	return err != nil || len(commits) > 0
 }
 
 // history opens a snapshot of view that fits its definition, the current one for 0.

@@ -111,6 +111,7 @@ func (a *app) materialize(cmd *cobra.Command, names []string, request materializ
 	engine.Runs = p.runLog(nil).By(materialize.ByCommand, 1)
 	results, err := engine.Run(ctx, views, request)
 	for _, r := range results {
+		a.noteUncompacted(r)
 		if printErr := a.printResult(r); printErr != nil {
 			return printErr
 		}

@@ -74,6 +74,7 @@ func verbs(a *app) []*cobra.Command {
 		newVerifyCommand(a),
 		newCheckCommand(a),
 		newSyncCommand(a),
+		newCompactCommand(a),
 		newInitCommand(a),
 		newSchemaCommand(a),
 		newSimulateCommand(a),

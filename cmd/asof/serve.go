@@ -232,6 +232,7 @@ func (s *serving) newScheduler() *materialize.Scheduler {
 				return err
 			}
 			r := results[0]
+			a.noteUncompacted(r)
 			a.log.Info("materialized", "view", r.View, "to", r.Watermark, "rows", r.Rows, "keys", r.Published.Keys, "took", r.Duration)
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -26,7 +26,7 @@ type lawWorld struct {
 	files map[string][]lawRow
 }
 
-// TestLaw checks on random definitions, rows, files and runs, with restarts between any two steps, late data, and definitions that
+// TestLaw checks on random definitions, rows, files and runs, with restarts between any two steps, late data, merged files, and definitions that
 // change, that the export agrees with a naive twin in values and counts, and that what the online store answers at the
 // watermark W is what the export answers for (key, W). More: go test -run Law -rapid.checks=3000
 func TestLaw(t *testing.T) {
@@ -51,12 +51,13 @@ func randomOptions(t *rapid.T) worldOptions {
 		memory:  rapid.SampledFrom([]int64{1, 4000, 0}).Draw(t, "memory"),
 		workers: rapid.IntRange(1, 3).Draw(t, "workers"),
 		chunk:   rapid.IntRange(0, 5).Draw(t, "chunk"),
+		compact: rapid.SampledFrom([]offline.CompactOptions{{}, pairs}).Draw(t, "compact"),
 	}
 }
 
 func (w *lawWorld) step(t *rapid.T) {
 	v := w.def.views[rapid.IntRange(0, 1).Draw(t, "view")]
-	switch rapid.IntRange(0, 8).Draw(t, "step") {
+	switch rapid.IntRange(0, 9).Draw(t, "step") {
 	case 0:
 		w.addFile(t, rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "file")+".parquet")
 	case 1:
@@ -79,6 +80,8 @@ func (w *lawWorld) step(t *rapid.T) {
 		w.must(w.define(w.def.yaml()))
 	case 6:
 		w.sync(t)
+	case 7:
+		w.compact(v.name, v.current && v.matches() && rapid.Bool().Draw(t, "published"))
 	default:
 		w.now += randomTime(t, "advance", 0, 10)
 		w.run(t)

@@ -12,7 +12,8 @@ import (
 )
 
 // TestLayoutDoesNotMatter gives the same rows to several worlds, shuffled and cut into files in other ways, with other memory, workers,
-// row groups and runs, and expects the same training set and the same online values from all.
+// row groups and runs, and expects the same training set and the same online values from all, and again
+// when files have been merged.
 func TestLayoutDoesNotMatter(t *testing.T) {
 	const seed = 7
 	random := rand.New(rand.NewPCG(seed, seed))
@@ -27,6 +28,7 @@ func TestLayoutDoesNotMatter(t *testing.T) {
 		keys = append(keys, lawRow{key: []any{k}})
 	}
 	var wantSet, wantOnline string
+	merges := 0
 	for variant := range 6 {
 		w := newWorld(t, t.TempDir(), worldOptions{
 			memory: []int64{0, 1, 50_000}[variant%3], workers: 1 + variant%3, chunk: []int{0, 7, 1000}[variant%3],
@@ -44,16 +46,24 @@ func TestLayoutDoesNotMatter(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		set, err := w.exportText("svc", lawTable(fields, spine).only("k", "at"), pointintime.ExportOptions{TimeColumn: "at"})
-		w.must(err)
-		served, err := w.get("svc", lawTable(fields, keys).only("k"), w.now)
-		w.must(err)
-		if variant == 0 {
-			wantSet, wantOnline = set, served
-		}
-		if set != wantSet || served != wantOnline {
-			t.Fatalf("seed %d, variant %d gives another training set or other online values", seed, variant)
+		for _, merged := range []bool{false, true} {
+			if merged {
+				merges += w.compact("v", true).Commits
+			}
+			set, err := w.exportText("svc", lawTable(fields, spine).only("k", "at"), pointintime.ExportOptions{TimeColumn: "at"})
+			w.must(err)
+			served, err := w.get("svc", lawTable(fields, keys).only("k"), w.now)
+			w.must(err)
+			if wantSet == "" {
+				wantSet, wantOnline = set, served
+			}
+			if set != wantSet || served != wantOnline {
+				t.Fatalf("seed %d, variant %d, merged %v gives another training set or other online values", seed, variant, merged)
+			}
 		}
 		w.close()
+	}
+	if merges == 0 {
+		t.Error("nothing was merged")
 	}
 }

@@ -26,7 +26,7 @@ type windowWorld struct {
 }
 
 // TestWindowLaw is TestLaw for windowed views: random functions, granularities, delays, windows, rows at the edges of windows and tiles,
-// late files, restarts, and runs without new rows. The export agrees with a naive twin, online values at the watermark W are what the
+// late files, restarts, merged files, and runs without new rows. The export agrees with a naive twin, online values at the watermark W are what the
 // export says for (key, W), bit for bit, and publishing what may have changed leaves what publishing everything would.
 // More: go test -run WindowLaw -rapid.checks=3000
 func TestWindowLaw(t *testing.T) {
@@ -51,7 +51,7 @@ func (w *windowWorld) at(t *rapid.T, label string, from, to int) feature.Time {
 }
 
 func (w *windowWorld) step(t *rapid.T) {
-	switch rapid.IntRange(0, 6).Draw(t, "step") {
+	switch rapid.IntRange(0, 7).Draw(t, "step") {
 	case 0:
 		w.addFile(t, rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "file")+".parquet")
 	case 1:
@@ -66,6 +66,8 @@ func (w *windowWorld) step(t *rapid.T) {
 		_, err := w.engine.Sync(context.Background(), w.model.Views)
 		w.must(err)
 		w.view.current = true
+	case 5:
+		w.compact("w", w.view.current && rapid.Bool().Draw(t, "published"))
 	default:
 		w.now = max(w.now, w.now.Add(time.Duration(rapid.IntRange(0, 8).Draw(t, "advance"))*w.view.unit)+feature.Time(rapid.IntRange(0, 1).Draw(t, "more")))
 		w.run(t)

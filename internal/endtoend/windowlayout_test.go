@@ -1,6 +1,8 @@
 package endtoend
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -18,7 +20,7 @@ import (
 )
 
 // TestWindowLayoutDoesNotMatter gives the same rows to several worlds, shuffled and cut into files in other ways, with other memory,
-// workers, row groups, spine chunks and runs, and expects the same bits from all, of every function, in training and online. Rows
+// workers, row groups, spine chunks and runs, and merges files in the end, and expects the same bits from all, of every function, in training and online. Rows
 // tie in time, a key in ten rows has half of them, and the sums have all magnitudes, NaNs and infinities.
 func TestWindowLayoutDoesNotMatter(t *testing.T) {
 	for _, granularity := range []time.Duration{0, time.Minute} {
@@ -58,7 +60,8 @@ func checkWindowLayout(t *testing.T, granularity time.Duration) {
 	for range 1500 {
 		spine = append(spine, windowRow{key: key(), event: feature.Time(random.IntN(end)) * second})
 	}
-	var wantSet string
+	var wantSet, wantLeaks string
+	merges := 0
 	var wantOnline map[string]string
 	for variant := range 5 {
 		w := &windowWorld{view: v, world: newWorld(t, t.TempDir(), worldOptions{
@@ -76,14 +79,31 @@ func checkWindowLayout(t *testing.T, granularity time.Duration) {
 			_, err := w.materialize(materialize.Request{})
 			w.must(err)
 		}
-		set, online := w.bits(t, spine), w.stored()
-		if variant == 0 {
-			wantSet, wantOnline = set, online
+		for _, merged := range []bool{false, true} {
+			if merged {
+				merges += w.compact("w", true).Commits
+			}
+			set, online := w.bits(t, spine), w.stored()
+			leaks, err := json.Marshal(w.last.Leaks)
+			w.must(err)
+			if wantSet == "" {
+				wantSet, wantOnline = set, online
+			}
+			if !merged {
+				wantLeaks = string(leaks)
+			}
+			if set != wantSet || !maps.Equal(online, wantOnline) || string(leaks) != wantLeaks {
+				t.Fatalf("seed %d, variant %d, merged %v gives another training set, leak report or other online values", seed, variant, merged)
+			}
 		}
-		if set != wantSet || !maps.Equal(online, wantOnline) {
-			t.Fatalf("seed %d, variant %d gives another training set or other online values", seed, variant)
+		verified, err := w.engine.Verify(context.Background(), w.model.Views[0].View, materialize.VerifyRequest{})
+		if err != nil || !verified.OK() || verified.Keys == 0 {
+			t.Fatalf("verifying says %+v, %v", verified, err)
 		}
 		w.close()
+	}
+	if merges == 0 {
+		t.Error("nothing was merged")
 	}
 }
 

@@ -45,6 +45,7 @@ type worldOptions struct {
 	workers int
 	chunk   int // spine rows joined at a time; 0: what memory allows
 	step    func(string, bool) error
+	compact offline.CompactOptions
 	tiles   bool // in TestKill: the view is a windowed one
 }
 
@@ -73,7 +74,7 @@ func (w *world) open() {
 	w.online, err = online.Open(w.path("online"), online.Options{Step: w.options.step})
 	w.must(err)
 	w.engine = &materialize.Engine{Offline: w.offline, Online: w.online, Now: func() time.Time { return w.now.Std() },
-		Memory: w.options.memory, Workers: w.options.workers, Version: "test"}
+		Memory: w.options.memory, Workers: w.options.workers, Version: "test", Compact: w.options.compact}
 }
 
 // memoryDir returns a directory for the time of the test, where syncing costs nothing if there is such a place: what a process has
@@ -154,6 +155,25 @@ func (w *world) service(name string) *feature.Service {
 	w.must(err)
 	return s.Service
 }
+
+// compact merges whatever files of a view lie next to one of their size. If it is up to date online, publishing finds nothing to do.
+func (w *world) compact(view string, published bool) offline.Compacted {
+	w.t.Helper()
+	done, err := w.offline.Compact(context.Background(), view, pairs)
+	w.must(err)
+	if !published {
+		return done
+	}
+	v, err := w.model.View(view)
+	w.must(err)
+	if published, err := w.engine.Publish(context.Background(), v.View); err != nil || published.Keys > 0 || published.Rebuilt {
+		w.t.Fatalf("after merging %+v publishing does %+v, %v", done, published, err)
+	}
+	return done
+}
+
+// pairs merges more than would be merged by default.
+var pairs = offline.CompactOptions{Files: 2, Share: 1}
 
 // export joins the spine in a file and writes the result to another.
 func (w *world) export(service, spine, out string, o pointintime.ExportOptions) (err error) {

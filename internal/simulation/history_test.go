@@ -17,6 +17,7 @@ type history struct {
 type sizes struct {
 	rowGroupRows, pageRows int
 	fileBytes, memory      int64
+	pairs                  bool // two files of a size are merged after a run, and not just eight
 }
 
 // step is one thing that happens.
@@ -39,6 +40,7 @@ const (
 	tag      verb = "tag"       // gives the snapshot of a view a tag, as an export does
 	source   verb = "source"    // a source file appears, changes or goes
 	define   verb = "define"    // the definitions change, and one process or all of them hear of it
+	compact  verb = "compact"   // merges files of all views
 	restart  verb = "restart"   // a process ends and starts again
 	cut      verb = "cut"       // the power fails while nothing is going on
 )
@@ -80,14 +82,15 @@ func newHistory(seed uint64) history {
 	r := rand.New(rand.NewPCG(seed, 0))
 	h := history{seed: seed, sizes: sizes{
 		rowGroupRows: 1 + r.IntN(20), pageRows: 1 + r.IntN(10), fileBytes: pick[int64](r, 1, 400, 1<<20), memory: pick[int64](r, 1, 4000, 1<<20),
+		pairs: r.IntN(3) > 0,
 	}}
 	for range 1 + r.IntN(stepsMax) {
-		s := step{do: pick(r, run, run, run, run, runRange, runRange, syncing, syncFull, tag, source, source, source, source, define, restart, cut),
+		s := step{do: pick(r, run, run, run, run, runRange, runRange, syncing, syncFull, compact, tag, source, source, source, source, define, restart, cut),
 			who: r.IntN(schedulers), salt: r.Uint64()}
 		if s.acts() {
 			s.fault = newFault(r)
 			if r.IntN(4) == 0 {
-				s.with = pick(r, run, run, run, runRange, syncing, tag, source, source)
+				s.with = pick(r, run, run, run, runRange, syncing, compact, tag, source, source)
 			}
 		}
 		h.steps = append(h.steps, s)
@@ -97,7 +100,7 @@ func newHistory(seed uint64) history {
 
 // acts tells whether a process does the step.
 func (s step) acts() bool {
-	return s.do == run || s.do == runRange || s.do == syncing || s.do == syncFull || s.do == tag
+	return s.do == run || s.do == runRange || s.do == syncing || s.do == syncFull || s.do == compact || s.do == tag
 }
 
 func newFault(r *rand.Rand) fault {

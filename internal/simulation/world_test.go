@@ -81,6 +81,9 @@ func (w *world) start(p *process) (err error) {
 	}
 	p.engine = &materialize.Engine{Offline: p.store, Online: values, Now: func() time.Time { return (w.now - p.late).Std() },
 		Memory: w.sizes.memory, Workers: 1, TempDir: w.dir, Version: "simulation"}
+	if w.sizes.pairs {
+		p.engine.Compact = offline.CompactOptions{Files: 2, Share: 1}
+	}
 	return w.load(p)
 }
 
@@ -218,6 +221,13 @@ func (w *world) action(p *process, do verb, r *rand.Rand) error {
 		return w.runRange(p, r)
 	case tag:
 		return w.tag(p, r)
+	case compact:
+		for _, v := range p.model.Views {
+			if _, err := p.store.Compact(ctx, v.Name, offline.CompactOptions{Files: 2, Share: 1 + r.IntN(3)}); err != nil && !errors.Is(err, feature.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
 	case syncing:
 		_, err := p.engine.Sync(ctx, p.model.Views)
 		return err
