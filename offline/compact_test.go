@@ -51,9 +51,13 @@ func current(t tester, s *Store, view string) *Snapshot {
 // TestCompactYear plays what becomes of the files of a view that runs every 15 minutes for a year, on a backfill and without one, with late
 // data: there are never many, rows are rarely written again, and no merged file has more than an eighth of them.
 func TestCompactYear(t *testing.T) {
-	const runs, filesMax = 35_000, 110
-	for _, backfill := range []int64{0, 100_000_000} {
-		t.Run(fmt.Sprint(backfill, " rows before"), func(t *testing.T) {
+	const runs = 35_000
+	for _, c := range []struct {
+		backfill, fileBytes int64
+		filesMax            int
+	}{{0, 256 << 20, 110}, {100_000_000, 256 << 20, 110}, {0, 8 << 20, 220}} {
+		backfill, fileBytes := c.backfill, c.fileBytes
+		t.Run(fmt.Sprintf("%d rows before, files of %d bytes", backfill, fileBytes), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, uint64(backfill)))
 			var files []dataFile
 			total, rewritten, most, name := int64(0), int64(0), 0, 0
@@ -72,13 +76,13 @@ func TestCompactYear(t *testing.T) {
 					add(1+random.Int64N(30), feature.Range{From: late, To: late})
 				}
 				for groups := [][]dataFile{nil}; len(groups) > 0; {
-					groups = mergesOf(files, CompactOptions{}.withDefaults(), 256<<20)
+					groups = mergesOf(files, CompactOptions{}.withDefaults(), fileBytes)
 					for _, group := range groups {
-						rows := int64(0)
+						rows, bytes := int64(0), int64(0)
 						for _, f := range group {
-							rows += f.Rows
+							rows, bytes = rows+f.Rows, bytes+f.Bytes
 						}
-						if len(group) < 8 && rows*20 < 128<<20 || rows > total/8 || rows*20 > 256<<20 {
+						if len(group) < 8 && bytes <= fileBytes/2 || rows > total/8 || bytes > fileBytes {
 							t.Fatalf("after %d runs %d files of %d rows are merged, of %d", run, len(group), rows, total)
 						}
 						rewritten, total = rewritten+rows, total-rows
@@ -90,8 +94,8 @@ func TestCompactYear(t *testing.T) {
 				}
 				most = max(most, len(files))
 			}
-			if most > filesMax {
-				t.Errorf("there were %d files, more than %d", most, filesMax)
+			if most > c.filesMax {
+				t.Errorf("there were %d files, more than %d", most, c.filesMax)
 			}
 			if rewritten > 5*(total-backfill) || rewritten < total-backfill {
 				t.Errorf("of %d rows %d were written again, which should be once for each power of eight that a file grows by", total, rewritten)
@@ -174,6 +178,9 @@ func compactTwin(t *rapid.T, s *Store, w *twin) int {
 	}
 	if g, w := fmt.Sprintf("%+v", after.Progress()), fmt.Sprintf("%+v", before.Progress()); g != w {
 		t.Fatalf("the progress is %s, want %s", g, w)
+	}
+	if p := after.snapshot.Summary.Properties; done.Commits > 0 && (p[propRebuild] != "" || !strings.HasPrefix(p[propFiles], compactPrefix)) {
+		t.Fatalf("the commit records %v", p)
 	}
 	for _, snapshot := range []*Snapshot{before, after} {
 		sameRows(t, w.view, readAll(t, snapshot, w.view), w.rows)
