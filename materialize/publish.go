@@ -81,7 +81,8 @@ func (e *Engine) publishView(ctx context.Context, view *feature.View, rebuild bo
 }
 
 // Sync publishes every view whose online values are behind its history, as after a crash, or after another process has
-// materialized. Views without history, or whose definition has changed since, wait for their next run.
+// materialized. Views without history, or whose definition has changed since, wait for their next run. An error in one view does not stop
+// the others; all errors are returned, joined.
 func (e *Engine) Sync(ctx context.Context, views []*definitions.View) (map[string]Published, error) {
 	return e.sync(ctx, views, e.Publish)
 }
@@ -93,22 +94,21 @@ func (e *Engine) SyncFull(ctx context.Context, views []*definitions.View) (map[s
 
 func (e *Engine) sync(ctx context.Context, views []*definitions.View, publish func(context.Context, *feature.View) (Published, error)) (map[string]Published, error) {
 	done := map[string]Published{}
+	var errs []error
 	for _, view := range views {
-		if !view.Online {
+		if !view.Online || ctx.Err() != nil {
 			continue
 		}
 		progress, _, err := e.progress(ctx, view.Name)
-		if err != nil {
-			return done, err
+		if err == nil && progress != nil && progress.Hash == view.Hash {
+			var published Published
+			if published, err = publish(ctx, view.View); err == nil {
+				done[view.Name] = published
+			}
 		}
-		if progress == nil || progress.Hash != view.Hash {
-			continue
-		}
-		if done[view.Name], err = publish(ctx, view.View); err != nil {
-			return done, err
-		}
+		errs = append(errs, err)
 	}
-	return done, nil
+	return done, errors.Join(append(errs, ctx.Err())...)
 }
 
 // changeSince compares the published state with the next one. The snapshot that was published is returned when its rows are
