@@ -117,6 +117,9 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 		return result, err
 	}
 	result.Rebuilt, result.Stale, result.Watermark = p.rebuild, p.stale, p.until
+	for _, s := range p.steps {
+		result.Range = feature.Range{From: min(result.Range.From, s.events.From), To: max(result.Range.To, s.events.To)}
+	}
 	watermark := feature.MinTime
 	if p.done != nil {
 		watermark = p.done.Watermark
@@ -288,13 +291,12 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 	}
 	bar.Done("")
 	p.base = snapshot.ID()
-	result.note(st, rows, filtered, p.base)
+	result.note(rows, filtered, p.base)
 	return snapshot.Close()
 }
 
 // note adds a step to the result of its run.
-func (r *Result) note(st step, rows source.Stats, filtered, snapshot int64) {
-	r.Range = feature.Range{From: min(r.Range.From, st.events.From), To: max(r.Range.To, st.events.To)}
+func (r *Result) note(rows source.Stats, filtered, snapshot int64) {
 	r.Commits++
 	r.Filtered, r.Skipped, r.Snapshot = r.Filtered+filtered, r.Skipped+rows.Skipped, snapshot
 }

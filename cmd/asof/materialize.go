@@ -103,10 +103,7 @@ func (a *app) materialize(cmd *cobra.Command, names []string, request materializ
 		return err
 	}
 	if request.From != nil || request.Chunk > 0 {
-		estimates, err := engine.Estimate(ctx, views, request)
-		if err != nil {
-			return err
-		}
+		estimates, _ := engine.Estimate(ctx, views, request) // what is wrong, the run says too, and the history of runs with it
 		for _, e := range estimates {
 			fmt.Fprintln(a.progress, estimateText(e))
 		}
@@ -207,10 +204,10 @@ func (a *app) printResult(r materialize.Result) error {
 	default:
 		line += progress.Count(r.Rows) + " rows"
 	}
-	if len(r.Stale) > 0 && r.Commits > 0 && !r.Rebuilt {
-		line += ", stale history among them"
-	}
 	line += " to " + r.Watermark.Std().Truncate(time.Second).Format(time.RFC3339)
+	if len(r.Stale) > 0 && r.Commits > 0 && !r.Rebuilt {
+		line += ", history that was stale among them"
+	}
 	if r.Filtered > 0 {
 		line += ", " + progress.Count(r.Filtered) + " left out by where"
 	}

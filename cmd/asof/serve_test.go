@@ -287,7 +287,7 @@ func TestRuns(t *testing.T) {
 	fails(t, 5, nil, "materialize", "profile")
 	lines := strings.Split(ok(t, "runs"), "\n")
 	for i, want := range []string{`^started +view +outcome +took +rows +keys +range +by +error$`,
-		`^2024-05-17T09:30:00Z +profile +failed +\S+ +0 +0 +2024-03-01T00:00:00Z to 2024-05-17T09:30:00Z +command line +view profile: .*broken.parquet`,
+		`^2024-05-17T09:30:00Z +profile +failed +\S+ +0 +0 +- +command line +view profile: .*broken.parquet`,
 		`profile +failed +\S+ +0 +0 +- +command line +view profile: --from .* is after --to`,
 		`profile +ok +\S+ +\d+ +\d+ +2024-02-01T00:00:00Z to 2024-03-01T00:00:00Z +command line +$`,
 		`profile +ok +\S+ +\d\S* +\d\S* +to 2024-03-01T00:00:00Z +command line +$`, `^$`} {
