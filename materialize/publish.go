@@ -3,6 +3,7 @@ package materialize
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -13,6 +14,9 @@ import (
 	"github.com/asof-store/asof/online"
 	"github.com/asof-store/asof/pointintime"
 )
+
+// errRedefined tells that a history is of another definition than the one that it is to be published by.
+var errRedefined = feature.Errorf(feature.ErrInvalid, "its definition has changed since it was materialized")
 
 // publishKeys is the number of keys that are answered and written at a time.
 const publishKeys = 1 << 18
@@ -54,7 +58,7 @@ func (e *Engine) publishView(ctx context.Context, view *feature.View, rebuild bo
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	if snapshot.Progress().Hash != view.Hash {
-		return done, feature.Errorf(feature.ErrInvalid, "view %s: its definition has changed since it was materialized: run asof materialize %s", view.Name, view.Name)
+		return done, fmt.Errorf("view %s: %w: run asof materialize %s", view.Name, errRedefined, view.Name)
 	}
 	state, known, err := e.Online.State(view.Name)
 	if err != nil {
@@ -100,13 +104,16 @@ func (e *Engine) sync(ctx context.Context, views []*definitions.View, publish fu
 			continue
 		}
 		progress, _, err := e.progress(ctx, view.Name)
-		if err == nil && progress != nil && progress.Hash == view.Hash {
-			var published Published
-			if published, err = publish(ctx, view.View); err == nil {
-				done[view.Name] = published
-			}
+		if err != nil || progress == nil {
+			errs = append(errs, err)
+			continue
 		}
-		errs = append(errs, err)
+		switch published, err := publish(ctx, view.View); {
+		case err == nil:
+			done[view.Name] = published
+		case !errors.Is(err, errRedefined):
+			errs = append(errs, err)
+		}
 	}
 	return done, errors.Join(append(errs, ctx.Err())...)
 }
