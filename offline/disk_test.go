@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -227,31 +226,40 @@ func TestDirectoriesAreDurable(t *testing.T) {
 	}
 }
 
-// TestRemovalsAreDurable lets a run fail, which then removes what it has made: that has to be durable before the journal forgets it, or a
-// power cut could bring back files that nobody knows of.
-func TestRemovalsAreDurable(t *testing.T) {
+// linkLies is a disk on which a link fails that is made all the same.
+type linkLies struct{ *brokenDisk }
+
+func (d linkLies) Link(from, to string) error {
+	return errors.Join(d.brokenDisk.Link(from, to), errBroken)
+}
+
+// TestForgettingIsDurable lets a run fail before its commit, and after it. What it has removed then, or its commit, has to be durable before
+// the journal forgets its files, or a power cut could leave files that nobody knows of.
+func TestForgettingIsDurable(t *testing.T) {
 	broken := errors.New("broken on purpose")
-	dir := tempDir(t)
-	d, o := &brokenDisk{at: -1}, smallFiles
-	o.Disk = d
-	o.Step = func(name string, _ bool) error {
-		if name == stepCommit {
-			return broken
-		}
-		return nil
-	}
-	if _, err := first(openStore(t, dir, o)); !errors.Is(err, broken) {
-		t.Fatal(err)
-	}
-	removed := 0
-	for i, done := range d.log {
-		if strings.HasPrefix(done, "remove ") {
-			removed = i
-		}
-	}
-	table := filepath.Join(dir, namespace, "purchases")
-	want := []string{"sync " + filepath.Join(table, "data"), "sync " + filepath.Join(table, "metadata"), "truncate " + filepath.Join(table, lockFile)}
-	if removed == 0 || !slices.Equal(d.log[removed+1:], want) {
-		t.Fatalf("after the removals come %v, want %v", d.log[removed+1:], want)
+	for name, after := range map[string]bool{"before the commit": false, "after the commit": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := tempDir(t)
+			d, o := &brokenDisk{at: -1}, smallFiles
+			o.Disk = d
+			if after {
+				o.Disk = linkLies{d}
+			} else {
+				o.Step = func(name string, _ bool) error {
+					if name == stepCommit {
+						return broken
+					}
+					return nil
+				}
+			}
+			if _, err := first(openStore(t, dir, o)); !errors.Is(err, broken) && !errors.Is(err, errBroken) {
+				t.Fatal(err)
+			}
+			table := filepath.Join(dir, namespace, "purchases")
+			want := []string{"sync " + filepath.Join(table, "data"), "sync " + filepath.Join(table, "metadata"), "truncate " + filepath.Join(table, lockFile)}
+			if got := d.log[max(0, len(d.log)-len(want)):]; !slices.Equal(got, want) {
+				t.Fatalf("at the end come %v, want %v", got, want)
+			}
+		})
 	}
 }

@@ -138,7 +138,8 @@ func (j *journal) forget(files []string, committed bool) error {
 			return err
 		}
 	}
-	if len(files) > 0 && !committed { // else a power cut could bring files back that no journal lists any more
+	// Else a power cut could bring back what was removed, or take the commit away, when no journal lists the files any more.
+	if len(files) > 0 {
 		for _, sub := range []string{"data", "metadata"} {
 			if err := j.disk.SyncDir(filepath.Join(j.dir, sub)); err != nil {
 				return err

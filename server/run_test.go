@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/online"
@@ -124,6 +125,23 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 	err := <-s.done
 	if s.done <- err; err != nil || ended.Load() != 1 {
 		t.Errorf("Run: %v, %d requests ended", err, ended.Load())
+	}
+}
+
+// TestStopBeforeServing: being stopped before it has begun is no fault of a server, whichever of the two comes first.
+func TestStopBeforeServing(t *testing.T) {
+	m := testModel()
+	store, _, _, _ := blocked()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 200 {
+		s, err := New(store, func() *Model { return m }, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(ctx, bufconn.Listen(1)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

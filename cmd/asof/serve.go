@@ -70,8 +70,9 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 		s.scheduler = s.newScheduler()
 	}
 	s.monitor = s.newMonitor()
-	if err := s.sync(ctx, s.current.Views); err != nil {
-		return err
+	// One view that cannot be published does not keep the others from being served; its values stay as they were.
+	for _, view := range s.current.Views {
+		s.monitor.Fault("at the start: the view cannot be published", view.Name, s.sync(ctx, []*definitions.View{view}))
 	}
 	s.engine.Report = nil // a log has no use for bars
 	srv, err := server.New(store, s.model, server.Options{Now: a.now, Logger: a.log, Version: version(), Publish: s.publish})

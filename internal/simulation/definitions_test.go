@@ -18,7 +18,7 @@ import (
 const second = feature.Time(time.Second / time.Microsecond)
 
 // keys is how many keys there are.
-const keys = 4
+const keys = 5
 
 // meaning is what can change in the definitions of a history: of a view of latest values, of one of windows, or of both.
 type meaning struct {
@@ -118,7 +118,7 @@ func writeSource(path string, now feature.Time, modified time.Time, r *rand.Rand
 		{Name: "x", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "f", Type: arrow.PrimitiveTypes.Float64, Nullable: true}, {Name: "s", Type: arrow.BinaryTypes.String, Nullable: true},
 	}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
-	for range r.IntN(16) {
+	for range r.IntN(1 << r.IntN(5)) { // often few, so that what is forgotten is not made good by the next row of its key
 		event := now - feature.Time(r.IntN(20)-4)*second + feature.Time(r.IntN(3)-1)
 		b.Field(0).(*array.Int64Builder).Append(r.Int64N(keys))
 		b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp(event))
