@@ -104,6 +104,20 @@ func TestCompactYear(t *testing.T) {
 	}
 }
 
+// TestCompactBacklog has a year of runs that nobody has merged: a commit merges as many at once as fit into a file, or into memory.
+func TestCompactBacklog(t *testing.T) {
+	var files []dataFile
+	for i := range feature.Time(5000) {
+		files = append(files, dataFile{sequence: int64(i), FileInfo: FileInfo{Path: fmt.Sprint(i), Rows: 1000, Bytes: 20_000, Events: feature.Range{From: i, To: i}, Sorted: true}})
+	}
+	for fileBytes, want := range map[int64]int{1_000_000: 50, 256 << 20: mergedFilesMax} {
+		groups := mergesOf(files, CompactOptions{}.withDefaults(), fileBytes)
+		if len(groups) != (len(files)+want-1)/want || len(groups[0]) != want {
+			t.Errorf("files of %d bytes: %d groups, the first of %d files", fileBytes, len(groups), len(groups[0]))
+		}
+	}
+}
+
 // TestCompactRuns compacts after each of many runs, as runs do: the rows stay, and what the last run has recorded.
 func TestCompactRuns(t *testing.T) {
 	const runs, rowsOfRun = 80, 3
