@@ -127,6 +127,15 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 	}
 }
 
+// TestStopAtOnce stops a server before it has begun, or while it does: that is no failure either.
+func TestStopAtOnce(t *testing.T) {
+	m := testModel()
+	store := newStore(t, m)
+	for range 200 {
+		start(t, store, func() *Model { return m }, Options{}).stop() // Run's error is looked at when the test ends
+	}
+}
+
 // TestStopTimeout: a request that does not end is cancelled, and Run waits for its handler all the same.
 func TestStopTimeout(t *testing.T) {
 	m := testModel()
