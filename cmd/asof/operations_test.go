@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // operations returns the commands of docs/operations.md: the blocks marked sh, by the heading above them.
@@ -394,5 +396,42 @@ func TestAlone(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("asof %s: %v\n%s", args, err, out)
 		}
+	}
+}
+
+// TestDeploy: settings and commands in examples/deploy are such that this program takes, and the unit is one, where systemd can say so.
+func TestDeploy(t *testing.T) {
+	deploy := filepath.Join("..", "..", "examples", "deploy")
+	got := runVerb(t, t.Context(), func(a *app, cmd *cobra.Command) error {
+		s, err := a.settings(cmd)
+		if err != nil {
+			return err
+		}
+		return a.printf("%s %s %d", s.Warehouse, s.Online, s.Scheduling.RunsMax)
+	}, "--config", filepath.Join(deploy, "asof.yaml"))
+	if got.code != 0 || got.stdout != "/srv/asof/warehouse /srv/asof/online 2" {
+		t.Errorf("asof.yaml: %+v", got)
+	}
+	unit, image := string(readFile(t, filepath.Join(deploy, "asof.service"))), string(readFile(t, filepath.Join(deploy, "Containerfile")))
+	calls := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/asof (.*)$`).FindAllStringSubmatch(unit, -1)
+	calls = append(calls, regexp.MustCompile(`CMD \["(?:/asof", ")?([^/]*)"\]`).FindAllStringSubmatch(image, -1)...)
+	if len(calls) != 3 {
+		t.Fatalf("the calls are %q", calls)
+	}
+	for _, call := range calls {
+		args := strings.Fields(strings.ReplaceAll(call[1], `", "`, " "))
+		if got := ok(t, append(args, "--help")...); !strings.Contains(got, "asof "+args[0]) {
+			t.Errorf("asof %q: %s", args, got)
+		}
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze, which verifies the unit, is not here")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "asof.service")
+	writeFile(t, path, strings.NewReplacer("/usr/local/bin/asof", os.Args[0], "/srv/asof", dir, "User=asof\nGroup=asof\n", "").Replace(unit))
+	if out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", path).CombinedOutput(); err != nil || bytes.Contains(out, []byte("asof.service")) {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 }
