@@ -7,7 +7,7 @@ TOOL  = $(GO) tool -modfile=tools/go.mod
 # From the directory proto, where buf works.
 BUF   = $(GO) tool -modfile=../tools/go.mod buf
 
-.PHONY: help build demo test lint generate generate-check bench bench-peers
+.PHONY: help build demo test simulate lint generate generate-check bench bench-peers
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -20,6 +20,12 @@ demo: build ## the main job from end to end, on simulated payments
 
 test: ## all tests
 	$(GO) test ./...
+
+MINUTES = 1
+
+simulate: export GOGC = 400
+simulate: ## random histories of crashes, faults and late data, for MINUTES=1; a seed that fails is printed and replays
+	$(GO) test ./internal/simulation -run TestSimulation -count=1 -v -for $(MINUTES)m -timeout 0
 
 lint: generate-check ## formatting, vet, staticcheck, buf, and the house rules of internal/lint
 	@unformatted="$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...))"; \

@@ -152,6 +152,9 @@ func (e *Engine) publishResult(ctx context.Context, view *definitions.View, resu
 		return nil
 	}
 	published, err := e.Publish(ctx, view.View)
+	if errors.Is(err, errRedefined) { // it was not when this run began
+		err = feature.Errorf(feature.ErrConflict, "another process has materialized it by another definition meanwhile: run again with the definitions that are applied now")
+	}
 	if err != nil {
 		return fmt.Errorf("publishing view %s: %w", view.Name, err)
 	}

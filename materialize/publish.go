@@ -3,6 +3,7 @@ package materialize
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -13,6 +14,9 @@ import (
 	"github.com/asof-store/asof/online"
 	"github.com/asof-store/asof/pointintime"
 )
+
+// errRedefined tells that a history is of another definition than the one that it is to be published by.
+var errRedefined = feature.Errorf(feature.ErrInvalid, "its definition has changed since it was materialized")
 
 // publishKeys is the number of keys that are answered and written at a time.
 const publishKeys = 1 << 18
@@ -54,7 +58,7 @@ func (e *Engine) publishView(ctx context.Context, view *feature.View, rebuild bo
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	if snapshot.Progress().Hash != view.Hash {
-		return done, feature.Errorf(feature.ErrInvalid, "view %s: its definition has changed since it was materialized: run asof materialize %s", view.Name, view.Name)
+		return done, fmt.Errorf("view %s: %w: run asof materialize %s", view.Name, errRedefined, view.Name)
 	}
 	state, known, err := e.Online.State(view.Name)
 	if err != nil {
@@ -81,7 +85,8 @@ func (e *Engine) publishView(ctx context.Context, view *feature.View, rebuild bo
 }
 
 // Sync publishes every view whose online values are behind its history, as after a crash, or after another process has
-// materialized. Views without history, or whose definition has changed since, wait for their next run.
+// materialized. Views without history, or whose definition has changed since, wait for their next run. An error in one view does not stop
+// the others; all errors are returned, joined.
 func (e *Engine) Sync(ctx context.Context, views []*definitions.View) (map[string]Published, error) {
 	return e.sync(ctx, views, e.Publish)
 }
@@ -93,22 +98,24 @@ func (e *Engine) SyncFull(ctx context.Context, views []*definitions.View) (map[s
 
 func (e *Engine) sync(ctx context.Context, views []*definitions.View, publish func(context.Context, *feature.View) (Published, error)) (map[string]Published, error) {
 	done := map[string]Published{}
+	var errs []error
 	for _, view := range views {
-		if !view.Online {
+		if !view.Online || ctx.Err() != nil {
 			continue
 		}
 		progress, _, err := e.progress(ctx, view.Name)
-		if err != nil {
-			return done, err
-		}
-		if progress == nil || progress.Hash != view.Hash {
+		if err != nil || progress == nil {
+			errs = append(errs, err)
 			continue
 		}
-		if done[view.Name], err = publish(ctx, view.View); err != nil {
-			return done, err
+		switch published, err := publish(ctx, view.View); {
+		case err == nil:
+			done[view.Name] = published
+		case !errors.Is(err, errRedefined):
+			errs = append(errs, err)
 		}
 	}
-	return done, nil
+	return done, errors.Join(append(errs, ctx.Err())...)
 }
 
 // changeSince compares the published state with the next one. The snapshot that was published is returned when its rows are

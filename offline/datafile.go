@@ -3,8 +3,6 @@ package offline
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"io/fs"
 	"slices"
 	"sort"
 	"unicode/utf8"
@@ -120,11 +118,7 @@ type dataFile struct {
 // files.
 func (s *Store) liveFiles(ctx context.Context, view string, meta table.Metadata, snapshot *table.Snapshot, eventID int, sorted func(*int) bool) (files []dataFile, deletes []iceberg.DataFile, err error) {
 	failed := func(what string, err error) error {
-		kind := feature.ErrCorrupt
-		if path := (*fs.PathError)(nil); errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) {
-			kind = feature.ErrUnavailable
-		}
-		return s.failed(view, feature.Errorf(kind, "snapshot %d: reading %s: %w", snapshot.SnapshotID, what, err))
+		return s.failed(view, feature.Errorf(faultOf(err, feature.ErrCorrupt), "snapshot %d: reading %s: %w", snapshot.SnapshotID, what, err))
 	}
 	from := filesystem{store: s, sums: checksumsOf(meta)}
 	manifests, err := snapshot.Manifests(from)

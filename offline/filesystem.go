@@ -2,6 +2,8 @@ package offline
 
 import (
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,15 +11,15 @@ import (
 	icebergio "github.com/apache/iceberg-go/io"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 )
 
 // tmpSuffix marks files that are never part of a table.
 const tmpSuffix = ".tmp"
 
-// filesystem is the local one for iceberg-go, except that a file that it writes is listed in the run's journal before it
-// exists and is synced when it is closed.
+// filesystem is the store's disk for iceberg-go: a file that it writes is listed in the run's journal before it exists and is
+// synced when it is closed.
 type filesystem struct {
-	icebergio.LocalFS
 	store *Store
 	sums  map[string]string // see checksumsOf
 	run   *run              // nil where nothing may be written
@@ -26,7 +28,7 @@ type filesystem struct {
 // Open opens a file for reading. It fails with ErrCorrupt when its checksum is known and another one.
 func (f filesystem) Open(name string) (icebergio.File, error) {
 	path := f.store.localPath(name)
-	file, err := f.LocalFS.Open(path)
+	file, err := f.store.opts.Disk.OpenFile(path, os.O_RDONLY, 0)
 	sum, known := f.sums[filepath.Base(path)]
 	if err != nil || !known {
 		return file, err
@@ -35,12 +37,18 @@ func (f filesystem) Open(name string) (icebergio.File, error) {
 }
 
 // Remove removes a file.
-func (f filesystem) Remove(name string) error { return f.LocalFS.Remove(f.store.localPath(name)) }
+func (f filesystem) Remove(name string) error {
+	return f.store.opts.Disk.Remove(f.store.localPath(name))
+}
 
 // ReadFile returns the content of a metadata version.
 func (f filesystem) ReadFile(name string) ([]byte, error) {
-	content, err := f.LocalFS.ReadFile(f.store.localPath(name))
-	if err == nil {
+	file, err := f.store.opts.Disk.OpenFile(f.store.localPath(name), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(file)
+	if err = errors.Join(err, file.Close()); err == nil {
 		_, err = checkSeal(content)
 	}
 	return content, err
@@ -74,11 +82,20 @@ func (f filesystem) WriteFile(name string, content []byte) error {
 
 // durableFile is synced when it is closed; closing it again does nothing, as iceberg-go does on some paths.
 type durableFile struct {
-	*os.File
+	disk.File
 	kind string
 	step func(name string, done bool) error
 	shut bool
 }
+
+// Write writes to the file.
+func (f *durableFile) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	return n, unavailable(err)
+}
+
+// ReadFrom writes all that r has to the file.
+func (f *durableFile) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{f}, r) }
 
 // Close syncs and closes the file.
 func (f *durableFile) Close() error {
@@ -87,7 +104,7 @@ func (f *durableFile) Close() error {
 	}
 	f.shut = true
 	if err := errors.Join(f.Sync(), f.File.Close()); err != nil {
-		return err
+		return unavailable(err)
 	}
 	return f.step(f.kind, true)
 }
@@ -98,6 +115,23 @@ func (f *durableFile) abandon() {
 		f.shut = true
 		_ = f.File.Close() // its content does not matter any more
 	}
+}
+
+// unavailable gives an error of the disk its kind: one that is full, or does not answer, may do better later.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return feature.Errorf(feature.ErrUnavailable, "%w", err)
+}
+
+// faultOf returns the kind of an error that has come through iceberg-go: ErrUnavailable for one of the disk's that may pass, as a
+// file that is missing will not, and otherwise the given one.
+func faultOf(err, otherwise error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) {
+		return feature.ErrUnavailable
+	}
+	return otherwise
 }
 
 // localPath returns the path of a file in a table. Other engines write file: URIs of several shapes; iceberg-go escapes
@@ -112,25 +146,16 @@ func (s *Store) localPath(uri string) string {
 	return uri
 }
 
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // makeDir makes the directory path and what is missing above it, and makes their names durable.
-func makeDir(path string) error {
+func makeDir(d disk.FS, path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil
 	}
-	if err := makeDir(filepath.Dir(path)); err != nil {
+	if err := makeDir(d, filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := d.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return d.SyncDir(filepath.Dir(path))
 }

@@ -56,7 +56,7 @@ func (h *handles) acquire(f *dataFile) (*handle, error) {
 }
 
 func (h *handles) openFile(f *dataFile) (*handle, error) {
-	file, err := parquetio.Open(f.Path)
+	file, err := parquetio.OpenOn(h.store.opts.Disk, f.Path)
 	if errors.Is(err, feature.ErrNotFound) {
 		err = feature.Errorf(feature.ErrCorrupt, "the data file %s, which its table refers to, is missing", f.Path)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/filelock"
 )
 
@@ -31,13 +32,14 @@ const lockFile = "asof.lock"
 
 // journal is a held lock.
 type journal struct {
+	disk disk.FS
 	dir  string // the table's
-	file *os.File
+	file disk.File
 }
 
 // acquire locks the table in dir, and returns what the journal of a dead run lists.
-func acquire(view, dir string) (*journal, string, []string, error) {
-	file, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+func acquire(d disk.FS, view, dir string) (*journal, string, []string, error) {
+	file, err := d.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking its table: %w", view, err)
 	}
@@ -48,7 +50,7 @@ func acquire(view, dir string) (*journal, string, []string, error) {
 		}
 		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking %s: %w", view, file.Name(), err)
 	}
-	j := &journal{dir: dir, file: file}
+	j := &journal{disk: d, dir: dir, file: file}
 	prefix, files, err := j.read()
 	if err != nil {
 		return nil, "", nil, errors.Join(feature.Errorf(feature.ErrUnavailable, "view %s: reading %s: %w", view, file.Name(), err), file.Close())
@@ -132,8 +134,16 @@ func (j *journal) forget(files []string, committed bool) error {
 		if committed && !strings.HasSuffix(name, tmpSuffix) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := j.disk.Remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+	}
+	// Else a power cut could bring back what was removed, or take the commit away, when no journal lists the files any more.
+	if len(files) > 0 {
+		for _, sub := range []string{"data", "metadata"} {
+			if err := j.disk.SyncDir(filepath.Join(j.dir, sub)); err != nil {
+				return err
+			}
 		}
 	}
 	if err := j.file.Truncate(0); err != nil {

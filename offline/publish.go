@@ -35,8 +35,8 @@ func (s *Store) writeTemporary(dir string, r *run, meta table.Metadata) (string,
 		return "", err
 	}
 	_, err = f.Write(content)
-	if err := errors.Join(err, f.Close(), syncDir(dir)); err != nil {
-		return "", errors.Join(feature.Errorf(feature.KindOf(err), "writing table metadata: %w", err), os.Remove(path))
+	if err := errors.Join(err, f.Close(), s.opts.Disk.SyncDir(dir)); err != nil {
+		return "", errors.Join(feature.Errorf(feature.ErrUnavailable, "writing table metadata: %w", err), s.opts.Disk.Remove(path))
 	}
 	return path, nil
 }
@@ -46,7 +46,7 @@ func (s *Store) createUnlisted(path string) (*durableFile, error) {
 	if err := s.opts.Step(stepMetadata, false); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := s.opts.Disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "writing table metadata: %w", err)
 	}
@@ -54,17 +54,22 @@ func (s *Store) createUnlisted(path string) (*durableFile, error) {
 }
 
 // writeHint tells other engines where to begin looking for the newest version. They look further from there, so a hint
-// that is behind after a crash does no harm, and it is not synced.
+// that is behind after a crash does no harm, and its name is not synced. Its content is: they might not know what to make of half of it.
 func (s *Store) writeHint(dir string, number int) error {
 	if err := s.opts.Step(stepHint, false); err != nil {
 		return err
 	}
 	tmp := filepath.Join(dir, fmt.Sprintf("version-hint.%d%s", number, tmpSuffix))
-	err := os.WriteFile(tmp, []byte(strconv.Itoa(number)), 0o644)
+	f, err := s.opts.Disk.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err == nil {
-		err = os.Rename(tmp, filepath.Join(dir, "version-hint.text"))
+		_, err = f.Write([]byte(strconv.Itoa(number)))
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = s.opts.Disk.Rename(tmp, filepath.Join(dir, "version-hint.text"))
 	}
 	if err != nil {
+		_ = s.opts.Disk.Remove(tmp) // which is small
 		return feature.Errorf(feature.ErrUnavailable, "writing version-hint.text: %w", err)
 	}
 	return s.opts.Step(stepHint, true)

@@ -48,8 +48,8 @@ type replacement struct {
 //
 // While it runs no other writer gets to the view, in any process: they fail with ErrUnavailable, naming this one. Readers go on.
 // When it fails the history is as it was, unless the error comes from a step after the commit. ErrConflict tells that another
-// run or engine has changed the table since c.Base, or another definition rebuilt it; ErrInvalid that the view's columns are not those stored, and the table needs a
-// rebuild. A repetition with the same input gives the same history.
+// run or engine has changed the table since c.Base, or another definition rebuilt it; ErrInvalid that the view's columns are not those
+// stored, and the table needs a rebuild. A repetition with the same input gives the same history.
 func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write func(w *Writer) error) (_ *Snapshot, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Join(r.dir, "data")); err != nil {
+	if err := s.opts.Disk.SyncDir(filepath.Join(r.dir, "data")); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: making its data files durable: %w", view.Name, err)
 	}
 	done, err := p.publish(ctx, removed, append(added, rewritten...))
@@ -299,7 +299,7 @@ func (p *replacement) failed(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return feature.Errorf(feature.KindOf(err), "committing to the table of view %s: %w", p.view.Name, err)
+	return feature.Errorf(faultOf(err, feature.KindOf(err)), "committing to the table of view %s: %w", p.view.Name, err)
 }
 
 // noRecords is an empty stream of records: what iceberg-go appends for a snapshot without new files.

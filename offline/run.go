@@ -34,11 +34,11 @@ func (s *Store) startRun(ctx context.Context, view, runID string) (_ *run, err e
 	}
 	dir := s.tableDir(view)
 	for _, sub := range []string{"data", "metadata"} {
-		if err := makeDir(filepath.Join(dir, sub)); err != nil {
+		if err := makeDir(s.opts.Disk, filepath.Join(dir, sub)); err != nil {
 			return nil, feature.Errorf(feature.ErrUnavailable, "view %s: making its directory: %w", view, err)
 		}
 	}
-	j, dead, left, err := acquire(view, dir)
+	j, dead, left, err := acquire(s.opts.Disk, view, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +47,9 @@ func (s *Store) startRun(ctx context.Context, view, runID string) (_ *run, err e
 			err = errors.Join(err, j.release())
 		}
 	}()
+	if err := s.syncNames(dir); err != nil {
+		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: making its directory durable: %w", view, err)
+	}
 	if err := s.clear(ctx, view, j, dead, left); err != nil {
 		return nil, err
 	}
@@ -55,6 +58,17 @@ func (s *Store) startRun(ctx context.Context, view, runID string) (_ *run, err e
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: writing its journal: %w", view, err)
 	}
 	return &run{store: s, view: view, dir: dir, prefix: prefix, journal: j}, nil
+}
+
+// syncNames makes durable that there are a table's directory and the lock in it. Whoever has made them may have died before that was
+// done; what this run commits there is to stay.
+func (s *Store) syncNames(dir string) error {
+	for ; len(dir) >= len(s.root); dir = filepath.Dir(dir) {
+		if err := s.opts.Disk.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return s.opts.Disk.SyncDir(dir)
 }
 
 // clear removes the files of the run with the given prefix, unless its commit is in the table. A run makes one commit that
@@ -101,7 +115,9 @@ func (r *run) end(failed bool) error {
 		return r.journal.release()
 	}
 	// What is committed stays; a journal that could not be emptied names committed files, which is no harm.
-	_ = r.journal.forget(nil, true)
+	if _, files, err := r.journal.read(); err == nil {
+		_ = r.journal.forget(files, true)
+	}
 	return r.journal.release()
 }
 
@@ -113,7 +129,7 @@ func (r *run) create(kind, path string) (*durableFile, error) {
 	if err := r.journal.note(path); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: writing its journal: %w", r.view, err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := r.store.opts.Disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: %w", r.view, err)
 	}
@@ -170,19 +186,19 @@ func (s *Store) write(view string, r *run, v *version) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp) // if that fails the file is in the journal, or small
+	defer s.opts.Disk.Remove(tmp) // if that fails the journal has it, or it is a tag's, and small
 	if err := s.opts.Step(stepCommit, false); err != nil {
 		return err
 	}
 	// A crash before the link leaves the old version and a temporary file. Link, unlike rename, fails where the name is taken.
-	if err := os.Link(tmp, v.location); err != nil {
+	if err := s.opts.Disk.Link(tmp, v.location); err != nil {
 		if errors.Is(err, os.ErrExist) {
 			return err
 		}
 		return feature.Errorf(feature.ErrUnavailable, "view %s: publishing its metadata: %w", view, err)
 	}
 	// A crash before the sync leaves the old version or the new one; both are whole.
-	if err := syncDir(dir); err != nil {
+	if err := s.opts.Disk.SyncDir(dir); err != nil {
 		return feature.Errorf(feature.ErrUnavailable, "view %s: publishing its metadata: %w", view, err)
 	}
 	if err := s.opts.Step(stepCommit, true); err != nil {

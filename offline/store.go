@@ -17,6 +17,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 )
 
 // namespace is the Iceberg namespace, and the directory below the warehouse, of the views' tables.
@@ -28,6 +29,8 @@ type Options struct {
 	RowGroupRows int   // rows in a row group; default 524288
 	PageRows     int   // rows in a page; default 16384
 	OpenFilesMax int   // data files that a snapshot keeps open between reads; default 128
+	// Disk is the file system that the warehouse lies on; default: the operating system's.
+	Disk disk.FS
 	// Step is called around every durable effect, with done false just before it and true just after; an error aborts the
 	// operation, which returns it. Tests fail and kill the process there. The names are the Step constants of this package.
 	Step func(name string, done bool) error
@@ -55,6 +58,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OpenFilesMax <= 0 {
 		o.OpenFilesMax = 128
+	}
+	if o.Disk == nil {
+		o.Disk = disk.OS{}
 	}
 	if o.Step == nil {
 		o.Step = func(string, bool) error { return nil }
@@ -88,13 +94,14 @@ func Open(ctx context.Context, warehouse string, opts Options) (*Store, error) {
 	if err != nil || strings.ContainsAny(root, "%#?") {
 		return nil, feature.Errorf(feature.ErrInvalid, "warehouse %s: an Iceberg table's path cannot hold %%, # or ?: choose another", root)
 	}
-	if err := makeDir(filepath.Join(root, namespace)); err != nil {
+	opts = opts.withDefaults()
+	if err := makeDir(opts.Disk, filepath.Join(root, namespace)); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "warehouse %s: %w", warehouse, err)
 	}
 	if _, err := os.ReadDir(filepath.Join(root, namespace)); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "warehouse %s: %w", warehouse, err)
 	}
-	return &Store{root: root, escaped: strings.TrimSuffix(location.JoinPath(namespace).String(), "/"+namespace), opts: opts.withDefaults()}, nil
+	return &Store{root: root, escaped: strings.TrimSuffix(location.JoinPath(namespace).String(), "/"+namespace), opts: opts}, nil
 }
 
 // tableDir returns the directory of a view's table.

@@ -171,6 +171,40 @@ func TestReplaceRefuses(t *testing.T) {
 	}
 }
 
+// TestReplaceBase: a run that was planned on another snapshot than the current one is to plan again, even where another definition has
+// given the table other columns meanwhile.
+func TestReplaceBase(t *testing.T) {
+	dir := tempDir(t)
+	prepareRuns(t, dir, 1)
+	s := openStore(t, dir, smallFiles)
+	snapshot, err := s.Snapshot(context.Background(), "purchases")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := snapshot.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wider := purchases()
+	wider.Features[0].Type = feature.Scalar(feature.Int64)
+	c := commitFor(feature.Range{From: 0, To: 200})
+	for _, c.Base = range []int64{NoSnapshot, snapshot.ID() + 1} {
+		for _, view := range []*feature.View{purchases(), wider} {
+			if _, err := replace(s, view, c, nil, 1); !errors.Is(err, feature.ErrConflict) {
+				t.Errorf("planned on snapshot %d, the current one being %d: %v", c.Base, snapshot.ID(), err)
+			}
+		}
+	}
+	checkHistory(t, dir, 1)
+	c.Base = snapshot.ID()
+	after, err := replace(s, purchases(), c, numbered(0, 100, 1), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := after.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestCancel ends a run's context while it writes.
 func TestCancel(t *testing.T) {
 	dir := tempDir(t)

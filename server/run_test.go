@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/online"
@@ -127,12 +128,20 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 	}
 }
 
-// TestStopAtOnce stops a server before it has begun, or while it does: that is no failure either.
-func TestStopAtOnce(t *testing.T) {
+// TestStopBeforeServing: being stopped before it has begun is no fault of a server, whichever of the two comes first.
+func TestStopBeforeServing(t *testing.T) {
 	m := testModel()
-	store := newStore(t, m)
+	store, _, _, _ := blocked()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
 	for range 200 {
-		start(t, store, func() *Model { return m }, Options{}).stop() // Run's error is looked at when the test ends
+		s, err := New(store, func() *Model { return m }, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(ctx, bufconn.Listen(1)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -134,7 +134,8 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := g.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) { // ctx ended before it had begun
+		// ErrServerStopped tells that it was stopped before it had begun.
+		if err := g.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			return feature.Errorf(feature.ErrUnavailable, "serve on %s: %w", listener.Addr(), err)
 		}
 		return nil

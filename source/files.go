@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/parquetio"
 	"github.com/bmatcuk/doublestar/v4"
 )
 
@@ -73,8 +74,16 @@ func isHidden(match, pattern string) bool {
 	return false
 }
 
-// open is where a file of the source is opened.
-func (s *Spec) open(file string) string {
+// open opens a file that [Files] has found.
+func (s *Spec) open(file string) (*parquetio.File, error) {
+	if s.Disk == nil {
+		return parquetio.Open(s.path(file))
+	}
+	return parquetio.OpenOn(s.Disk, s.path(file))
+}
+
+// path is where a file of the source is opened.
+func (s *Spec) path(file string) string {
 	if filepath.IsAbs(file) {
 		return filepath.FromSlash(file)
 	}

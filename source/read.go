@@ -103,8 +103,8 @@ func (r *reader) checkFound() error {
 
 // readFile reads one file and completes its stat.
 func (r *reader) readFile(ctx context.Context, stat *FileStat) error {
-	path := r.spec.open(stat.Path)
-	f, err := parquetio.Open(path)
+	path := r.spec.path(stat.Path)
+	f, err := r.spec.open(stat.Path)
 	if err != nil {
 		return r.spec.changedSince(stat, r.spec.wrap(err))
 	}
@@ -120,7 +120,7 @@ func (r *reader) readFile(ctx context.Context, stat *FileStat) error {
 // changedSince returns err, or ErrUnavailable where the file is not the one of stat any more: whatever was read, and whatever went wrong,
 // may then be of two files.
 func (s *Spec) changedSince(stat *FileStat, err error) error {
-	path := s.open(stat.Path)
+	path := s.path(stat.Path)
 	now, statErr := os.Stat(path)
 	if statErr == nil && stat.SameVersion(FileStat{Size: now.Size(), ModTime: now.ModTime()}) {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/parquetio"
 )
 
@@ -25,6 +26,8 @@ type Spec struct {
 	// tells when it became known; "" when there is none. Both hold timestamps or dates.
 	EventTime, CreatedTime string
 	BadRows                BadRows
+	// Disk is the file system that files are read from; default: the operating system's.
+	Disk disk.FS
 }
 
 // BadRows tells what becomes of rows without an event time or with a NULL in their key.

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 )
@@ -355,9 +358,22 @@ func TestReadStops(t *testing.T) {
 		return nil
 	})
 	wantError(t, err, feature.ErrUnavailable, "1.parquet changed while it was being read")
+	write(t, root, "2.parquet", visits(1, 5))
+	_, err = Read(context.Background(), spec, Request{Range: always}, func(Batch) error { return os.Remove(filepath.Join(root, "2.parquet")) })
+	wantError(t, err, feature.ErrUnavailable, "2.parquet changed while it was being read: run again when it is complete")
 	if err := os.Truncate(filepath.Join(root, "1.parquet"), 100); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = rows(spec, Request{Range: always})
 	wantError(t, err, feature.ErrCorrupt, "source s: "+filepath.Join(root, "1.parquet")+": corrupt Parquet file: it does not end with PAR1: it was truncated")
+	spec.Disk = unreadable{}
+	_, err = Survey(context.Background(), spec, nil)
+	wantError(t, err, feature.ErrUnavailable, "1.parquet", syscall.EIO.Error())
+}
+
+// unreadable is a disk whose files cannot be read.
+type unreadable struct{ disk.OS }
+
+func (unreadable) OpenFile(path string, _ int, _ fs.FileMode) (disk.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.EIO}
 }

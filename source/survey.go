@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/parquetio"
 )
 
 // Survey returns the source's files, in source order, with their rows and the bounds of their event times. Those of known, by path, that
@@ -66,7 +65,7 @@ func Pieces(ctx context.Context, spec Spec, files []FileStat, events feature.Ran
 }
 
 func piecesOf(spec *Spec, stat *FileStat, events feature.Range) (pieces []Piece, err error) {
-	f, err := parquetio.Open(spec.open(stat.Path))
+	f, err := spec.open(stat.Path)
 	if err != nil {
 		return nil, spec.changedSince(stat, spec.wrap(err))
 	}

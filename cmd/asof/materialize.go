@@ -204,10 +204,10 @@ func (a *app) printResult(r materialize.Result) error {
 	default:
 		line += progress.Count(r.Rows) + " rows"
 	}
-	if len(r.Stale) > 0 && r.Commits > 0 && !r.Rebuilt {
-		line += ", stale history among them"
-	}
 	line += " to " + r.Watermark.Std().Truncate(time.Second).Format(time.RFC3339)
+	if len(r.Stale) > 0 && r.Commits > 0 && !r.Rebuilt {
+		line += ", history that was stale among them"
+	}
 	if r.Filtered > 0 {
 		line += ", " + progress.Count(r.Filtered) + " left out by where"
 	}

@@ -70,8 +70,9 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 		s.scheduler = s.newScheduler()
 	}
 	s.monitor = s.newMonitor()
-	if err := s.catchUp(ctx); err != nil {
-		return err
+	// One view that cannot be published does not keep the others from being served; its values stay as they were.
+	for _, view := range s.current.Views {
+		s.monitor.Fault("at the start: the view cannot be published", view.Name, s.sync(ctx, []*definitions.View{view}))
 	}
 	s.engine.Report = nil // a log has no use for bars
 	srv, err := server.New(store, s.model, server.Options{Now: a.now, Logger: a.log, Version: version(), Publish: s.publish})
@@ -163,21 +164,6 @@ func (s *serving) sync(ctx context.Context, views []*definitions.View) error {
 		err = errors.Join(err, s.load())
 	}
 	return err
-}
-
-// catchUp publishes what earlier processes have left unpublished. A view for which that fails, such as one with a damaged history, is served as it was
-// published last, and keeps no other from being served.
-func (s *serving) catchUp(ctx context.Context) error {
-	for _, view := range s.current.Views {
-		err := s.sync(ctx, []*definitions.View{view})
-		if ctx.Err() != nil {
-			return err
-		}
-		if err != nil {
-			s.p.a.log.Error("a view cannot be published; what was published of it last is served", "view", view.Name, "error", err)
-		}
-	}
-	return nil
 }
 
 // follow publishes what the leading scheduler has materialized.

@@ -203,6 +203,27 @@ func TestServeStopsLongRuns(t *testing.T) {
 	}
 }
 
+// TestServeDespiteDamage: a view whose history is damaged keeps a server neither from starting nor from serving others.
+func TestServeDespiteDamage(t *testing.T) {
+	inProject(t)
+	writeFile(t, "features.yaml", string(readFile(t, "features.yaml"))+"  - name: payments\n    features: [{view: last_payment}]\n")
+	ok(t, "apply")
+	ok(t, "materialize")
+	if err := os.RemoveAll("online"); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range tree(t, filepath.Join("warehouse", "features", "profile", "data")) {
+		writeFile(t, file, "damaged")
+	}
+	s := startServer(t, "--schedule=false")
+	if got := ok(t, "get", "payments", "--key", "customer_id=7", "--server", s.address); !strings.Contains(got, "last_amount") {
+		t.Errorf("the other view answers %s", got)
+	}
+	if code := s.stop(os.Interrupt); code != 0 || !strings.Contains(s.said.String(), "the view cannot be published") || !strings.Contains(s.said.String(), "view=profile") {
+		t.Errorf("code %d\n%s", code, &s.said)
+	}
+}
+
 // TestServeTells: a webhook hears that a view fails for good, and that it runs again; its URL stays secret.
 func TestServeTells(t *testing.T) {
 	posts := make(chan string, 100)

@@ -12,12 +12,19 @@ import (
 	"syscall"
 )
 
+// File is an open file that can be locked.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	Fd() uintptr
+}
+
 // ErrTaken is what [Try] fails with while somebody else has the file.
 var ErrTaken = errors.New("the file is locked")
 
 // Try locks f, or fails with ErrTaken at once. The lock belongs to the opened file: another opening of it is somebody else, in the same
 // process too.
-func Try(f *os.File) error {
+func Try(f File) error {
 	err := lock(f, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return ErrTaken
@@ -26,9 +33,9 @@ func Try(f *os.File) error {
 }
 
 // Wait locks f when it becomes free.
-func Wait(f *os.File) error { return lock(f, syscall.LOCK_EX) }
+func Wait(f File) error { return lock(f, syscall.LOCK_EX) }
 
-func lock(f *os.File, how int) error {
+func lock(f File, how int) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), how)
 		if !errors.Is(err, syscall.EINTR) {
@@ -39,7 +46,7 @@ func lock(f *os.File, how int) error {
 
 // Release frees the lock and closes f. It is unlocked before the file is closed: a process that this one is just starting holds a copy of
 // the file until it runs its own program, and with it, without that, the lock.
-func Release(f *os.File) error {
+func Release(f File) error {
 	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
@@ -47,7 +54,7 @@ func Release(f *os.File) error {
 func Sign() string { return fmt.Sprintf("pid %d\n", os.Getpid()) }
 
 // Holder returns the process id that the lock's holder has written, "(unknown)" where it has not got so far. More may stand on the line.
-func Holder(f *os.File) string {
+func Holder(f File) string {
 	var pid int
 	if _, err := fmt.Fscanf(io.NewSectionReader(f, 0, 64), "pid %d", &pid); err != nil {
 		return "(unknown)"

@@ -63,7 +63,7 @@ func readDamaged(t interface{ Fatalf(string, ...any) }, b []byte) {
 	}
 }
 
-// FuzzRead feeds arbitrary bytes; its seeds are small files of every encoding.
+// FuzzRead feeds arbitrary bytes; its seeds are small files of every encoding, and one with checksums.
 func FuzzRead(f *testing.F) {
 	type row struct {
 		A int64    `parquet:"a,delta"`
@@ -81,6 +81,7 @@ func FuzzRead(f *testing.F) {
 		}
 		f.Add(out.Bytes())
 	}
+	f.Add(everyKind(f))
 	f.Fuzz(func(t *testing.T, b []byte) { readDamaged(t, b) })
 }
 

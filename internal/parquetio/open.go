@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -58,8 +59,11 @@ type Span struct{ From, To int }
 // Open opens the Parquet file at path and checks its metadata. It fails with ErrNotFound when there is no such
 // file, ErrUnavailable when it cannot be read, ErrInvalid when it is encrypted, and ErrCorrupt otherwise; the
 // message names the file.
-func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+func Open(path string) (*File, error) { return OpenOn(disk.OS{}, path) }
+
+// OpenOn is Open on another file system than the operating system's.
+func OpenOn(d disk.FS, path string) (*File, error) {
+	f, err := d.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, feature.Errorf(feature.ErrNotFound, "%s: no such file", path)
 	} else if err != nil {
