@@ -81,7 +81,8 @@ func (a *Applied) says(b *Applied) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// decodeRecord reads the bytes of a record's file; any error means that they are not what encodeRecord wrote.
+// decodeRecord reads the bytes of a record's file; any error means that they are not what encodeRecord wrote, or, of kind feature.ErrInvalid, that
+// one of another version of asof wrote them.
 func decodeRecord(text []byte) (*Applied, error) {
 	var env envelope
 	if err := json.Unmarshal(text, &env); err != nil {
@@ -99,7 +100,7 @@ func decodeRecord(text []byte) (*Applied, error) {
 		return nil, err
 	}
 	if rec.Format != recordFormat {
-		return nil, fmt.Errorf("its format is %d and this version of asof reads %d", rec.Format, recordFormat)
+		return nil, feature.Errorf(feature.ErrInvalid, "its format is %d and this version of asof reads %d: use the asof that wrote it, or a newer one", rec.Format, recordFormat)
 	}
 	a := &Applied{Version: rec.Version, AppliedAt: rec.AppliedAt, AsofVersion: rec.AsofVersion, Root: rec.Root, Hash: rec.Hash,
 		files: rec.Files, schemas: map[string]*source.Schema{}}

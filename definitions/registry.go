@@ -102,7 +102,7 @@ func (r *Registry) Current() (*Applied, error) {
 }
 
 // At returns a version; feature.ErrNotFound when there is none of that number, feature.ErrCorrupt, naming the file, when
-// its record is damaged.
+// its record is damaged, feature.ErrInvalid when a newer asof has written it.
 func (r *Registry) At(version int) (*Applied, error) {
 	path := r.path(version)
 	text, err := os.ReadFile(path)
@@ -115,6 +115,9 @@ func (r *Registry) At(version int) (*Applied, error) {
 	a, err := decodeRecord(text)
 	if err == nil && a.Version != version {
 		err = fmt.Errorf("it says that it is version %d", a.Version)
+	}
+	if errors.Is(err, feature.ErrInvalid) {
+		return nil, feature.Errorf(feature.ErrInvalid, "registry record %s: %w", path, err)
 	}
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrCorrupt,

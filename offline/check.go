@@ -123,7 +123,9 @@ func (c *checker) check() error {
 	if err := c.versions(c.table.location); err != nil {
 		return err
 	}
-	c.commits()
+	if err := c.commits(); err != nil {
+		return err
+	}
 	if err := c.snapshots(); err != nil {
 		return err
 	}
@@ -200,8 +202,12 @@ func (c *checker) versions(current string) error {
 	return nil
 }
 
-// leftOver remarks on files that the table does not refer to.
+// leftOver remarks on files that the table does not refer to. Where something is broken it is not known which those are: a manifest that cannot be
+// read may refer to them.
 func (c *checker) leftOver(there []string, listed map[string]bool) {
+	if c.done.Faults > 0 {
+		return
+	}
 	for _, path := range there {
 		if c.known[path] || filepath.Base(path) == "version-hint.text" {
 			continue
@@ -218,8 +224,8 @@ func (c *checker) leftOver(there []string, listed map[string]bool) {
 	}
 }
 
-// commits holds what snapshots record against their parents.
-func (c *checker) commits() {
+// commits holds what snapshots record against their parents. It fails where a newer asof has written them.
+func (c *checker) commits() error {
 	meta := c.table.meta
 	for name, ref := range meta.Refs() {
 		if meta.SnapshotByID(ref.SnapshotID) == nil {
@@ -238,6 +244,9 @@ func (c *checker) commits() {
 			continue
 		}
 		now, _, err := provenance(c.view.Name, meta, &snapshot)
+		if errors.Is(err, feature.ErrInvalid) {
+			return err
+		}
 		if err != nil {
 			c.fault(where, "%s", c.text(err))
 			continue
@@ -256,6 +265,7 @@ func (c *checker) commits() {
 			c.follows(where, &last.Progress, &now.Progress)
 		}
 	}
+	return nil
 }
 
 // record holds what a commit records against itself.

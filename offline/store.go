@@ -175,7 +175,28 @@ func (s *Store) load(ctx context.Context, view string) (*version, error) {
 		return nil, s.failed(view, feature.Errorf(feature.ErrCorrupt, "its table's newest metadata file %s cannot be read: %w", v.location, err))
 	}
 	v.meta = t.Metadata()
+	if err := s.inPlace(view, v.meta.Location()); err != nil {
+		return nil, err
+	}
 	return &v, nil
+}
+
+// inPlace fails where a table lies in another directory than it was written in. Its paths are absolute: what is read would be the files of the
+// other one, and what is written would go there.
+func (s *Store) inPlace(view, location string) error {
+	home, dir := s.localPath(location), s.tableDir(view)
+	if filepath.Clean(home) == dir {
+		return nil
+	}
+	here, err := os.Stat(dir)
+	if err != nil {
+		return feature.Errorf(feature.ErrUnavailable, "view %s: reading its table: %w", view, err)
+	}
+	if there, err := os.Stat(home); err == nil && os.SameFile(here, there) { // by another name, such as a symbolic link
+		return nil
+	}
+	return feature.Errorf(feature.ErrInvalid, "view %s: its table was written in %s and now lies in %s, but its files name each other by absolute paths: "+
+		"bring the warehouse back to where it was, or remove %s and run asof materialize %s, which computes all of the history again", view, home, dir, dir, view)
 }
 
 // failed gives an error that a file of a view's table has caused the view's name, and says what to do if the file is damaged.

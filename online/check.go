@@ -13,6 +13,8 @@ import (
 type Finding struct {
 	Where string // a file, or a view and perhaps a key of it
 	What  string // what is wrong there, and what to do
+	// Remark says that nothing is broken: the next publication puts it right.
+	Remark bool
 }
 
 // adviceFull mends whatever is wrong in a store: its content can be made again.
@@ -68,6 +70,11 @@ type checkedState struct {
 // find reports a finding about what, which is in the online store.
 func (c *checker) find(what, format string, args ...any) {
 	c.report(Finding{Where: "online store: " + what, What: fmt.Sprintf(format, args...)})
+}
+
+// remark reports what is as it may be until the next publication.
+func (c *checker) remark(what, format string, args ...any) {
+	c.report(Finding{Where: "online store: " + what, What: fmt.Sprintf(format, args...), Remark: true})
 }
 
 // place says what a key is.
@@ -140,13 +147,13 @@ func (c *checker) checkStates() {
 			c.find(where, "its schema %d is missing: %s", state.SchemaID, adviceFull)
 		}
 		if state.Unfinished {
-			c.find(where, "a publication has begun and was not committed, so values may be newer than its watermark %s: run asof sync", state.Watermark)
+			c.remark(where, "a publication has begun and was not committed, so values may be newer than its watermark %s: run asof sync", state.Watermark)
 		}
 		if state.Horizon > state.Watermark {
 			c.find(where, "its horizon is %s, expected at most its watermark %s: %s", state.Horizon, state.Watermark, adviceFull)
 		}
 		if v := c.views[state.name]; v != nil && v.ServedHash() != state.Hash {
-			c.find(where, "its values are of definition %s, expected %s, that which was applied: run asof materialize %s", state.Hash, v.ServedHash(), state.name)
+			c.remark(where, "its values are of definition %s, expected %s, that which was applied: run asof materialize %s", state.Hash, v.ServedHash(), state.name)
 		} else if v != nil {
 			state.view = v
 			if state.layout != nil && !state.layout.has(v) {

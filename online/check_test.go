@@ -83,8 +83,8 @@ func TestCheckFinds(t *testing.T) {
 		"a horizon beyond": {func(kv *memoryKV, _ []*feature.View) { state(kv, func(s *State) { s.Horizon = 11 * hour }) }, []string{"view profile: its horizon is 1970-01-01T11:00:00Z, expected at most its watermark 1970-01-01T10:00:00Z"}},
 		"unfinished": {func(kv *memoryKV, _ []*feature.View) {
 			state(kv, func(s *State) { s.Unfinished, s.Horizon, s.Watermark = true, 0, 0 })
-		}, []string{"view profile: a publication has begun and was not committed, so values may be newer than its watermark 1970-01-01T00:00:00Z: run asof sync"}},
-		"another definition": {func(_ *memoryKV, views []*feature.View) { views[0].Hash = "h9" }, []string{"view profile: its values are of definition h1, expected h9, that which was applied: run asof materialize profile"}},
+		}, []string{"remark: online store: view profile: a publication has begun and was not committed, so values may be newer than its watermark 1970-01-01T00:00:00Z: run asof sync"}},
+		"another definition": {func(_ *memoryKV, views []*feature.View) { views[0].Hash = "h9" }, []string{"remark: online store: view profile: its values are of definition h1, expected h9, that which was applied: run asof materialize profile"}},
 		"other features":     {func(_ *memoryKV, views []*feature.View) { views[0].Features = views[0].Features[:1] }, []string{"view profile: its stored fields are"}},
 		"no definition": {func(kv *memoryKV, views []*feature.View) {
 			views[0].Name = "other"
@@ -104,6 +104,9 @@ func TestCheckFinds(t *testing.T) {
 				if !strings.Contains(strings.Join(found, "\n"), want) {
 					t.Errorf("nothing says %q", want)
 				}
+			}
+			if remarks := strings.Count("\n"+strings.Join(found, "\n"), "\nremark: "); remarks != strings.Count(strings.Join(c.want, "\n"), "remark: ") {
+				t.Errorf("%d remarks", remarks)
 			}
 			if len(found) != len(c.want) || t.Failed() {
 				t.Errorf("found %d:\n%s", len(found), strings.Join(found, "\n"))

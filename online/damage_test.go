@@ -193,7 +193,13 @@ func newDamageStore(t *testing.T, killed bool) damageStore {
 
 func findings(t *testing.T, s *Store, views []*feature.View) (found []string) {
 	t.Helper()
-	if err := s.Check(context.Background(), views, func(f Finding) { found = append(found, f.Where+": "+f.What) }); err != nil {
+	if err := s.Check(context.Background(), views, func(f Finding) {
+		kind := ""
+		if f.Remark {
+			kind = "remark: "
+		}
+		found = append(found, kind+f.Where+": "+f.What)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return found

@@ -273,3 +273,13 @@ func FuzzDecode(f *testing.F) {
 		_ = decodeStore(b)
 	})
 }
+
+// TestNewerFormat: records that a newer asof may have written are not taken for damaged ones.
+func TestNewerFormat(t *testing.T) {
+	for _, record := range [][]byte{{recordVersion, storeVersion + 1}, {recordVersion + 1, storeVersion}} {
+		err := decodeStore(sealRecord(storeKey(), record))
+		if !errors.Is(err, feature.ErrInvalid) || !strings.Contains(err.Error(), "use the asof that wrote it, or a new directory") {
+			t.Errorf("record %x: %v", record, err)
+		}
+	}
+}

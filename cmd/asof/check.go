@@ -105,23 +105,29 @@ func (c *check) note(f checkFinding) error {
 	if f.Remark {
 		kind = "remark: "
 	}
-	place := f.Store + " store"
 	if f.View != "" {
-		place = f.View
+		kind += f.View + ", "
 	}
-	return c.a.printf("%s%s, %s: %s\n", kind, place, f.Where, f.What)
+	return c.a.printf("%s%s: %s\n", kind, f.Where, f.What)
 }
 
-// registry checks the records of what was applied.
+// registry checks the records of what was applied. That an earlier version does not load with this program is a remark: nothing goes by it.
 func (c *check) registry(p *project) error {
-	faults := p.registry.Check()
-	for _, fault := range faults {
-		if err := c.note(checkFinding{Store: "registry", Where: p.settings.Warehouse, What: fault.Error()}); err != nil {
+	damaged := 0
+	for _, fault := range p.registry.Check() {
+		kind := feature.KindOf(fault)
+		if kind == feature.ErrUnavailable {
+			return fault
+		}
+		if kind == feature.ErrCorrupt {
+			damaged++
+		}
+		if err := c.note(checkFinding{Store: "registry", Where: "registry of " + p.settings.Warehouse, What: fault.Error(), Remark: kind != feature.ErrCorrupt}); err != nil {
 			return err
 		}
 	}
-	if len(faults) > 0 {
-		c.faults = append(c.faults, feature.Errorf(feature.ErrCorrupt, "the registry has %s: restore its files from a backup, or apply the definitions again to a new warehouse", counted(len(faults), "fault")))
+	if damaged > 0 {
+		c.faults = append(c.faults, feature.Errorf(feature.ErrCorrupt, "the registry has %s: restore its files from a backup, or apply the definitions again to a new warehouse", counted(damaged, "fault")))
 	}
 	return nil
 }
@@ -131,18 +137,16 @@ func (c *check) online(cmd *cobra.Command, p *project, model *definitions.Model)
 	if !exists(p.settings.Online) {
 		return nil
 	}
-	finding := func(where, what string, remark bool) error {
-		return c.note(checkFinding{Store: "online", Where: where, What: what, Remark: remark})
-	}
+	where := "online store " + p.settings.Online
 	faults := 0
 	store, err := p.openOnline()
 	switch {
 	case errors.Is(err, feature.ErrUnavailable):
-		return finding(p.settings.Online, "it was not checked: "+err.Error(), true)
+		return c.note(checkFinding{Store: "online", Where: where, What: "it was not checked: " + err.Error(), Remark: true})
 	case errors.Is(err, feature.ErrCorrupt):
-		faults, err = 1, finding(p.settings.Online, err.Error(), false)
+		faults, err = 1, c.note(checkFinding{Store: "online", Where: where, What: err.Error()})
 	case err == nil:
-		faults, err = c.values(cmd, store, model, finding)
+		faults, err = c.values(cmd, store, model)
 	}
 	if faults > 0 {
 		c.faults = append(c.faults, feature.Errorf(feature.ErrCorrupt, "the online store has %s: asof sync --full makes it anew from the history", counted(faults, "fault")))
@@ -151,7 +155,7 @@ func (c *check) online(cmd *cobra.Command, p *project, model *definitions.Model)
 }
 
 // values checks an open online store, and closes it.
-func (c *check) values(cmd *cobra.Command, store *online.Store, model *definitions.Model, finding func(where, what string, remark bool) error) (faults int, err error) {
+func (c *check) values(cmd *cobra.Command, store *online.Store, model *definitions.Model) (faults int, err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	var views []*feature.View
 	for _, v := range model.Views {
@@ -159,8 +163,10 @@ func (c *check) values(cmd *cobra.Command, store *online.Store, model *definitio
 	}
 	var printing error
 	err = store.Check(cmd.Context(), views, func(f online.Finding) {
-		faults++
-		printing = errors.Join(printing, finding(f.Where, f.What, false))
+		if !f.Remark {
+			faults++
+		}
+		printing = errors.Join(printing, c.note(checkFinding{Store: "online", Where: f.Where, What: f.What, Remark: f.Remark}))
 	})
 	return faults, errors.Join(err, printing)
 }

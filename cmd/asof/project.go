@@ -78,7 +78,8 @@ func (p *project) noteEdits() {
 	}
 }
 
-// appliedOrNone is applied, with nil and version 0 where nothing was applied yet.
+// appliedOrNone is applied, with nil and version 0 where nothing was applied yet. A version that this program refuses, unlike the one that applied it, is
+// nil too: a plan then has nothing to compare with, and what comes next can be applied all the same.
 func (p *project) appliedOrNone() (*definitions.Model, int, error) {
 	if err := checkDirectory("warehouse", "warehouse", p.settings.Warehouse); err != nil {
 		return nil, 0, err
@@ -91,6 +92,10 @@ func (p *project) appliedOrNone() (*definitions.Model, int, error) {
 		return nil, 0, err
 	}
 	model, err := current.Model()
+	if feature.KindOf(err) == feature.ErrInvalid {
+		fmt.Fprintf(p.a.progress, "note: everything is new, since %v\n", err)
+		return nil, current.Version, nil
+	}
 	return model, current.Version, err
 }
 

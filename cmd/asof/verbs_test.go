@@ -278,7 +278,7 @@ func TestCheckOnline(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(got, "remark: online store, ") || !strings.Contains(got, "it was not checked: ") {
+	if !strings.Contains(got, "remark: online store online: ") || !strings.Contains(got, "it was not checked: ") {
 		t.Errorf("of a store that is held it says\n%s", got)
 	}
 	paths, err := filepath.Glob("online/*.sst")
@@ -292,7 +292,7 @@ func TestCheckOnline(t *testing.T) {
 	content[100] ^= 4
 	writeFile(t, paths[0], string(content))
 	bad := fails(t, 5, []string{"the online store has 1 fault: asof sync --full makes it anew"}, "check")
-	if !strings.Contains(bad.stdout, "online store, ") || !strings.Contains(bad.stdout, filepath.Base(paths[0])) {
+	if !strings.Contains(bad.stdout, "online store online: ") || !strings.Contains(bad.stdout, filepath.Base(paths[0])) {
 		t.Errorf("of a damaged table it says\n%s", bad.stdout)
 	}
 	ok(t, "check", "profile")
@@ -343,7 +343,7 @@ func TestCheck(t *testing.T) {
 	fails(t, 3, []string{"nothing"}, "check", "nothing")
 	writeFile(t, "warehouse/registry/v000001.json", "{}")
 	bad = fails(t, 5, nil, "check")
-	if !strings.Contains(bad.stdout, "registry store, ") {
+	if !strings.Contains(bad.stdout, "registry of warehouse: ") {
 		t.Errorf("of a damaged registry it says\n%s", bad.stdout)
 	}
 }
