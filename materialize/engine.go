@@ -144,6 +144,11 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 		}
 		watermark = s.watermark
 	}
+	if len(p.steps) == 0 { // no commit clears up
+		if err := e.Offline.ClearUp(ctx, view.Name); err != nil {
+			return result, err
+		}
+	}
 	if err := e.publishResult(ctx, view, &result); err != nil {
 		return result, err
 	}

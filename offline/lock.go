@@ -37,6 +37,9 @@ type journal struct {
 	file disk.File
 }
 
+// errWriting tells that somebody else has the lock.
+var errWriting = feature.Errorf(feature.ErrUnavailable, "is being written")
+
 // acquire locks the table in dir, and returns what the journal of a dead run lists.
 func acquire(d disk.FS, view, dir string) (*journal, string, []string, error) {
 	file, err := d.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
@@ -46,7 +49,7 @@ func acquire(d disk.FS, view, dir string) (*journal, string, []string, error) {
 	if err := filelock.Try(file); err != nil {
 		defer file.Close()
 		if errors.Is(err, filelock.ErrTaken) {
-			return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s is being written by process %s: wait for it, or stop it", view, filelock.Holder(file))
+			return nil, "", nil, fmt.Errorf("view %s %w by process %s: wait for it, or stop it", view, errWriting, filelock.Holder(file))
 		}
 		return nil, "", nil, feature.Errorf(feature.ErrUnavailable, "view %s: locking %s: %w", view, file.Name(), err)
 	}

@@ -60,6 +60,19 @@ func (s *Store) startRun(ctx context.Context, view, runID string) (_ *run, err e
 	return &run{store: s, view: view, dir: dir, prefix: prefix, journal: j}, nil
 }
 
+// ClearUp removes what a dead run has left of the view's table, as the next run does that commits something. While another run goes on there
+// is nothing to remove.
+func (s *Store) ClearUp(ctx context.Context, view string) error {
+	r, err := s.startRun(ctx, view, "")
+	if errors.Is(err, errWriting) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return r.end(false)
+}
+
 // syncNames makes durable that there are a table's directory and the lock in it. Whoever has made them may have died before that was
 // done; what this run commits there is to stay.
 func (s *Store) syncNames(dir string) error {
