@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +51,7 @@ func simulated(t *testing.T, s *Scheduler, length time.Duration, views ...*sched
 		for _, v := range views {
 			byName[v.Name] = v
 		}
+		var mu sync.Mutex // of running
 		running := 0
 		s.Log = slog.New(slog.DiscardHandler)
 		s.Views = func() (all []*definitions.View, err error) {
@@ -66,11 +69,17 @@ func simulated(t *testing.T, s *Scheduler, length time.Duration, views ...*sched
 			if !s.Leads() {
 				t.Error("a scheduler runs a view that does not lead")
 			}
+			mu.Lock()
 			if v.running || running == max(1, parallel) {
 				t.Errorf("%s runs beside itself or too many others", v.Name)
 			}
 			v.running, running = true, running+1
-			defer func() { v.running, running = false, running-1 }()
+			mu.Unlock()
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				v.running, running = false, running-1
+			}()
 			at := time.Since(start)
 			v.began = append(v.began, fmt.Sprintf("%d:%02d", int(at.Minutes()), int(at.Seconds())%60))
 			began := feature.TimeOf(time.Now())
@@ -251,14 +260,13 @@ func TestJitterEndsBeforeTheNextTick(t *testing.T) {
 }
 
 // place is a leader's place for tests.
-type place struct{ taken bool }
+type place struct{ taken atomic.Bool }
 
 func (p *place) lead() (release func() error, err error) {
-	if p.taken {
+	if !p.taken.CompareAndSwap(false, true) {
 		return nil, feature.Errorf(feature.ErrUnavailable, "process 4711 leads")
 	}
-	p.taken = true
-	return func() error { p.taken = false; return nil }, nil
+	return func() error { p.taken.Store(false); return nil }, nil
 }
 
 // TestStandBy: of two schedulers one leads; the other follows it meanwhile, and takes over when it is gone.
@@ -268,17 +276,20 @@ func TestStandBy(t *testing.T) {
 		var said strings.Builder
 		var followed []time.Duration
 		ran := map[string]time.Duration{}
-		v := newScheduled(t, "v", "@daily")
+		var mu sync.Mutex // of ran
+		v, log := newScheduled(t, "v", "@daily"), slog.New(slog.NewTextHandler(&said, nil))
 		scheduler := func(name string) *Scheduler {
 			return &Scheduler{
 				Lead:  p.lead,
-				Log:   slog.New(slog.NewTextHandler(&said, nil)).With("who", name),
+				Log:   log.With("who", name),
 				Views: func() ([]*definitions.View, error) { return []*definitions.View{v.View}, nil },
 				Watermarks: func(context.Context, *definitions.View) (offline, online feature.Time, err error) {
 					return feature.MinTime, feature.MaxTime, nil
 				},
 				Follow: func(context.Context) { followed = append(followed, time.Since(start)) },
 				Run: func(context.Context, *definitions.View, int) error {
+					mu.Lock()
+					defer mu.Unlock()
 					ran[name] = time.Since(start)
 					return nil
 				},
@@ -308,8 +319,8 @@ func TestStandBy(t *testing.T) {
 		if want := []time.Duration{0, 5 * time.Second, 10 * time.Second}; !slices.Equal(followed, want) {
 			t.Errorf("the second has followed after %v, want %v", followed, want)
 		}
-		if ran["first"] != 0 || ran["second"] != 13*time.Second || len(ran) != 2 || p.taken {
-			t.Errorf("they ran the view after %v; the place is taken: %t", ran, p.taken)
+		if ran["first"] != 0 || ran["second"] != 13*time.Second || len(ran) != 2 || p.taken.Load() {
+			t.Errorf("they ran the view after %v; the place is taken: %t", ran, p.taken.Load())
 		}
 		if log := said.String(); strings.Count(log, "stands by") != 1 || !strings.Contains(log, "process 4711 leads") || strings.Count(log, "this scheduler leads") != 2 {
 			t.Errorf("the log is\n%s", log)
