@@ -31,15 +31,7 @@ A run of a view that comes meanwhile fails, and the scheduler tries it again. Th
 }
 
 func (a *app) compact(cmd *cobra.Command, names []string) error {
-	p, err := a.project(cmd)
-	if err != nil {
-		return err
-	}
-	model, err := p.applied()
-	if err != nil {
-		return err
-	}
-	views, err := viewsOf(model, names)
+	p, views, err := a.projectViews(cmd, names)
 	if err != nil {
 		return err
 	}

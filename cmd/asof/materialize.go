@@ -78,15 +78,7 @@ func timeFlag(name, text string) (*feature.Time, error) {
 
 func (a *app) materialize(cmd *cobra.Command, names []string, request materialize.Request, server string) (err error) {
 	ctx := cmd.Context()
-	p, err := a.project(cmd)
-	if err != nil {
-		return err
-	}
-	model, err := p.applied()
-	if err != nil {
-		return err
-	}
-	views, err := viewsOf(model, names)
+	p, views, err := a.projectViews(cmd, names)
 	if err != nil {
 		return err
 	}
@@ -130,15 +122,7 @@ func (a *app) materialize(cmd *cobra.Command, names []string, request materializ
 
 // estimate prints what a run would do.
 func (a *app) estimate(cmd *cobra.Command, names []string, request materialize.Request) error {
-	p, err := a.project(cmd)
-	if err != nil {
-		return err
-	}
-	model, err := p.applied()
-	if err != nil {
-		return err
-	}
-	views, err := viewsOf(model, names)
+	p, views, err := a.projectViews(cmd, names)
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,20 @@ func (p *project) runLog(ended func(materialize.RunRecord)) *materialize.RunLog 
 	return materialize.OpenRunLog(p.settings.Warehouse, materialize.RunLogOptions{Now: p.a.now, Log: p.a.log, Ended: ended})
 }
 
+// projectViews returns the project of a call and the views of it that are named, all of them without names.
+func (a *app) projectViews(cmd *cobra.Command, names []string) (*project, []*definitions.View, error) {
+	p, err := a.project(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := p.applied()
+	if err != nil {
+		return nil, nil, err
+	}
+	views, err := viewsOf(model, names)
+	return p, views, err
+}
+
 // withEngine calls do with the named views (all of them without names) and an engine that holds the online store meanwhile.
 func (a *app) withEngine(cmd *cobra.Command, names []string, do func(views []*definitions.View, engine *materialize.Engine) error) error {
 	return a.withEngineOn(cmd, (*project).openOnline, names, do)
@@ -131,15 +145,7 @@ func (a *app) withEngine(cmd *cobra.Command, names []string, do func(views []*de
 // withEngineOn is withEngine on the online store that open opens.
 func (a *app) withEngineOn(cmd *cobra.Command, open func(*project) (*online.Store, error), names []string,
 	do func(views []*definitions.View, engine *materialize.Engine) error) (err error) {
-	p, err := a.project(cmd)
-	if err != nil {
-		return err
-	}
-	model, err := p.applied()
-	if err != nil {
-		return err
-	}
-	views, err := viewsOf(model, names)
+	p, views, err := a.projectViews(cmd, names)
 	if err != nil {
 		return err
 	}
