@@ -3,6 +3,7 @@ package aggregate
 import (
 	"math"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -218,4 +219,36 @@ func TestRounding(t *testing.T) {
 			t.Errorf("%v: got %v, want %v", c.values, got, c.want)
 		}
 	}
+}
+
+// TestManyAlike adds so many numbers as large as a limb holds that their sum fills two registers, beside some that go elsewhere: the window that
+// was laid around them comes out like a sum made in big integers.
+func TestManyAlike(t *testing.T) {
+	for exp := -70; exp <= 70; exp++ {
+		for _, odd := range []float64{0, 1e300, 5e-324, -1e-200} {
+			x := math.Ldexp(1<<53-1, exp)
+			values := slices.Repeat([]float64{x}, 5000)
+			values[2500] = odd
+			for _, sign := range []float64{1, -1} {
+				s, want := newExactSums(), new(big.Float).SetPrec(4000)
+				s.reset(2)
+				for i := range values {
+					if i != 2500 {
+						values[i] = sign * x
+					}
+					want.Add(want, big.NewFloat(values[i]))
+				}
+				s.placeFloats(values, 1)
+				s.addFloats(1, values)
+				if got, exact := s.float(1), mustFloat(want); math.Float64bits(got) != math.Float64bits(exact) || s.float(0) != 0 {
+					t.Fatalf("4999 times %g and %g: got %g, want %g", sign*x, odd, got, exact)
+				}
+			}
+		}
+	}
+}
+
+func mustFloat(f *big.Float) float64 {
+	x, _ := f.Float64()
+	return x
 }

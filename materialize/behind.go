@@ -194,22 +194,16 @@ func (s *SourceRow) gives(values []NamedValue) bool {
 
 // changesOf says how files of a source differ from what a snapshot saw of them; those that are the same are left out.
 func changesOf(seen []offline.SourceFile, now []source.FileStat) map[string]string {
-	changed, then := map[string]string{}, map[string]offline.SourceFile{}
-	for _, f := range seen {
-		then[f.Path] = f
-	}
-	for _, f := range now {
-		was, known := then[f.Path]
+	changed := map[string]string{}
+	for _, c := range changedFiles(seen, sourceFiles(now)) {
 		switch {
-		case !known:
-			changed[f.Path] = "new since"
-		case was.Size != f.Size || was.ModTime != feature.TimeOf(f.ModTime):
-			changed[f.Path] = "changed since"
+		case c.before == nil:
+			changed[c.now.Path] = "new since"
+		case c.now == nil:
+			changed[c.before.Path] = "gone"
+		default:
+			changed[c.now.Path] = "changed since"
 		}
-		delete(then, f.Path)
-	}
-	for path := range then {
-		changed[path] = "gone"
 	}
 	return changed
 }

@@ -59,22 +59,22 @@ func planRun(view *feature.View, done *offline.Progress, files []offline.SourceF
 	p := plan{rebuild: done != nil && done.Hash != view.Hash}
 	covered := feature.Range{From: 1, To: 0} // what is materialized
 	ranges := []feature.Range{asked}
+	if done == nil || r.From != nil {
+		p.why = fmt.Sprintf("a backfill of %s has not got so far", asked)
+	}
 	switch {
 	case p.rebuild:
 		cut = nil
 	case done != nil:
 		covered = feature.Range{From: done.Start, To: done.Watermark}
 		p.stale = staleParts(view, done, files)
-		if r.From == nil {
-			for _, s := range p.stale {
-				ranges = append(ranges, s.Range())
-			}
-		} else {
-			p.why = fmt.Sprintf("a backfill of %s has not got so far", asked)
+		if r.From != nil {
 			ranges = unfinished(p.stale, p.why, asked)
+			break
 		}
-	default:
-		p.why = fmt.Sprintf("a backfill of %s has not got so far", asked)
+		for _, s := range p.stale {
+			ranges = append(ranges, s.Range())
+		}
 	}
 	ranges = slices.DeleteFunc(ranges, feature.Range.Empty)
 	for i := range ranges {

@@ -63,28 +63,43 @@ func staleParts(view *feature.View, done *offline.Progress, files []offline.Sour
 			stale = append(stale, s)
 		}
 	}
-	was := map[string]offline.SourceFile{}
-	for _, f := range done.Sources {
-		was[f.Path] = f
-	}
-	for _, f := range files {
-		before, known := was[f.Path]
-		delete(was, f.Path)
+	for _, c := range changedFiles(done.Sources, files) {
 		switch {
-		case !known:
-			add("is new", f)
-		case before.Size != f.Size || before.ModTime != f.ModTime:
-			add("has changed", before)
-			add("has changed", f)
+		case c.before == nil:
+			add("is new", *c.now)
+		case c.now == nil:
+			add("is gone", *c.before)
+		default:
+			add("has changed", *c.before)
+			add("has changed", *c.now)
 		}
-	}
-	for _, f := range was {
-		add("is gone", f)
 	}
 	slices.SortFunc(stale, func(a, b offline.Stale) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Why, b.Why))
 	})
 	return slices.Compact(stale)
+}
+
+// changedFile is a file of a source that is another one than a snapshot saw: before is nil where it is new, now where it is gone.
+type changedFile struct{ before, now *offline.SourceFile }
+
+// changedFiles returns what differs between the files that a snapshot saw and those that there are now, in no order.
+func changedFiles(seen, now []offline.SourceFile) (changed []changedFile) {
+	was := map[string]*offline.SourceFile{}
+	for i := range seen {
+		was[seen[i].Path] = &seen[i]
+	}
+	for i := range now {
+		f := &now[i]
+		if before := was[f.Path]; before == nil || before.Size != f.Size || before.ModTime != f.ModTime {
+			changed = append(changed, changedFile{before, f})
+		}
+		delete(was, f.Path)
+	}
+	for _, f := range was {
+		changed = append(changed, changedFile{before: f})
+	}
+	return changed
 }
 
 // storedEnd returns the last event time of which rows are stored at a watermark: the end of the last complete tile.

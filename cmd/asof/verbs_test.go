@@ -281,21 +281,25 @@ func TestCheckOnline(t *testing.T) {
 	if !strings.Contains(got, "remark: online store online: ") || !strings.Contains(got, "it was not checked: ") {
 		t.Errorf("of a store that is held it says\n%s", got)
 	}
-	paths, err := filepath.Glob("online/*.sst")
-	if err != nil || len(paths) == 0 {
-		t.Fatal(paths, err)
-	}
-	content, err := os.ReadFile(paths[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[100] ^= 4
-	writeFile(t, paths[0], string(content))
+	path := flip(t, "online/*.sst")
 	bad := fails(t, 5, []string{"the online store has 1 fault: asof sync --full makes it anew"}, "check")
-	if !strings.Contains(bad.stdout, "online store online: ") || !strings.Contains(bad.stdout, filepath.Base(paths[0])) {
+	if !strings.Contains(bad.stdout, "online store online: ") || !strings.Contains(bad.stdout, filepath.Base(path)) {
 		t.Errorf("of a damaged table it says\n%s", bad.stdout)
 	}
 	ok(t, "check", "profile")
+}
+
+// flip damages a bit of the first file that a pattern matches, and returns its path.
+func flip(t *testing.T, pattern string) string {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	content := readFile(t, paths[0])
+	content[100] ^= 4
+	writeFile(t, paths[0], string(content))
+	return paths[0]
 }
 
 func TestCheck(t *testing.T) {
@@ -309,19 +313,10 @@ func TestCheck(t *testing.T) {
 	if strings.Contains(got, "remark:") {
 		t.Errorf("of a sound warehouse it says\n%s", got)
 	}
-	paths, err := filepath.Glob("warehouse/features/profile/data/*.parquet")
-	if err != nil || len(paths) == 0 {
-		t.Fatal(paths, err)
-	}
-	content, err := os.ReadFile(paths[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[100] ^= 4
-	writeFile(t, paths[0], string(content))
+	path := flip(t, "warehouse/features/profile/data/*.parquet")
 	writeFile(t, "warehouse/features/last_payment/data/stray.parquet", "left by somebody")
 	bad := fails(t, 5, []string{"view profile: its history has 1 fault: restore the file from a backup, or remove ", "run asof materialize profile"}, "check")
-	for _, want := range []string{"profile, data/" + filepath.Base(paths[0]) + ": bytes [0, ", "do not match their checksum (row group 0, column customer_id",
+	for _, want := range []string{"profile, data/" + filepath.Base(path) + ": bytes [0, ", "do not match their checksum (row group 0, column customer_id",
 		"remark: last_payment, data/stray.parquet: no snapshot refers to it", "profile       1          1      "} {
 		if !strings.Contains(bad.stdout, want) {
 			t.Errorf("%q is missing in\n%s", want, bad.stdout)
@@ -337,7 +332,7 @@ func TestCheck(t *testing.T) {
 		Findings []struct{ Store, View, Where, What string }
 	}
 	if err := json.Unmarshal([]byte(bad.stdout), &all); err != nil || len(all.Views) != 1 || all.Views[0].Faults != 1 || len(all.Findings) != 1 ||
-		all.Findings[0].Store != "offline" || all.Findings[0].Where != "data/"+filepath.Base(paths[0]) {
+		all.Findings[0].Store != "offline" || all.Findings[0].Where != "data/"+filepath.Base(path) {
 		t.Errorf("%v: %s", err, bad.stdout)
 	}
 	fails(t, 3, []string{"nothing"}, "check", "nothing")
