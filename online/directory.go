@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/filelock"
 )
 
 // asidePrefix begins the names of directories, within that of a store, that hold what a store was before it was set aside.
@@ -70,13 +71,13 @@ func lockDirectory(path string, readOnly bool) (*directoryLock, error) {
 	unavailable := func(err error) (*directoryLock, error) {
 		return nil, feature.Errorf(feature.ErrUnavailable, "online store: %w", err)
 	}
-	how := syscall.LOCK_SH
+	lock := filelock.TryShared
 	if readOnly {
 		if _, err := os.Stat(filepath.Join(path, badger.ManifestFilename)); errors.Is(err, fs.ErrNotExist) {
 			return nil, feature.Errorf(feature.ErrNotFound, "there is no online store at %s: run asof materialize first", path)
 		}
 	} else {
-		how = syscall.LOCK_EX
+		lock = filelock.Try
 		if err := os.MkdirAll(path, 0o777); err != nil {
 			return unavailable(err)
 		}
@@ -87,12 +88,8 @@ func lockDirectory(path string, readOnly bool) (*directoryLock, error) {
 	}
 	l := &directoryLock{directory: directory}
 	name := filepath.Join(path, lockName)
-	for {
-		if err = syscall.Flock(int(directory.Fd()), how|syscall.LOCK_NB); !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err = lock(directory)
+	if errors.Is(err, filelock.ErrTaken) {
 		err = feature.Errorf(feature.ErrUnavailable, "online store %s is held by %s, which may be asof serve: "+
 			"talk to that server (--server HOST:PORT), or stop the process and try again", path, holder(name))
 		return nil, errors.Join(err, directory.Close())
@@ -118,14 +115,13 @@ func holder(path string) string {
 	return "another process"
 }
 
-// release frees the directory. It is unlocked before it is closed: a process that this one is just starting holds a copy
-// of the file until it runs its own program.
+// release frees the directory.
 func (l *directoryLock) release() error {
 	var err error
 	if l.pid != "" {
 		err = os.Remove(l.pid)
 	}
-	return errors.Join(err, syscall.Flock(int(l.directory.Fd()), syscall.LOCK_UN), l.directory.Close())
+	return errors.Join(err, filelock.Release(l.directory))
 }
 
 // sweepDirectory removes files that say nothing, which Badger makes anew, but does not open when they are damaged: statistics, which

@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package filelock gives a file to one process at a time. The kernel frees a dead process's lock, so a lock needs no repair; the file
+// Package filelock gives a file, or a directory, to one process at a time. The kernel frees a dead process's lock, so a lock needs no repair; the file
 // itself stays for ever, since removing it would let two processes lock two different files.
 package filelock
 
@@ -24,8 +24,13 @@ var ErrTaken = errors.New("the file is locked")
 
 // Try locks f, or fails with ErrTaken at once. The lock belongs to the opened file: another opening of it is somebody else, in the same
 // process too.
-func Try(f File) error {
-	err := lock(f, syscall.LOCK_EX|syscall.LOCK_NB)
+func Try(f File) error { return try(f, syscall.LOCK_EX) }
+
+// TryShared is Try beside others that share the file.
+func TryShared(f File) error { return try(f, syscall.LOCK_SH) }
+
+func try(f File, how int) error {
+	err := lock(f, how|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return ErrTaken
 	}

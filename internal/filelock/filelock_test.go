@@ -55,3 +55,24 @@ func TestOneAtATime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestShared lets two share a file that nobody may have alone meanwhile, and neither while somebody has it alone.
+func TestShared(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	a, b, alone := open(t, path), open(t, path), open(t, path)
+	if err := errors.Join(TryShared(a), TryShared(b)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Try(alone); !errors.Is(err, ErrTaken) {
+		t.Errorf("locking a shared file: %v", err)
+	}
+	if err := errors.Join(Release(a), Release(b), Try(alone)); err != nil {
+		t.Fatal(err)
+	}
+	if err := TryShared(open(t, path)); !errors.Is(err, ErrTaken) {
+		t.Errorf("sharing a locked file: %v", err)
+	}
+	if err := Release(alone); err != nil {
+		t.Error(err)
+	}
+}
