@@ -26,6 +26,8 @@ type Run interface {
 	Pages() []offline.Page
 	// Read returns the named columns of the rows in spans; nil spans are all rows. The caller may release them.
 	Read(ctx context.Context, columns []string, spans []offline.Span) ([]arrow.Array, error)
+	// Take is Read of single rows, which ascend strictly.
+	Take(ctx context.Context, columns []string, rows []int32) ([]arrow.Array, error)
 }
 
 // Options change what the join sees and how it works. The zero value is a plain join on all processors.
@@ -78,10 +80,8 @@ type joiner[K keysort.Ordered] struct {
 	o       Options
 	runs    []Run
 	keysOf  func([]arrow.Array, int) []K
-	keys    []K      // of the question's rows
-	asOf    []int64  // of the question's rows
-	rows    []uint32 // of the question, those that can match
-	columns []string // keys, event time, created time: what the walk reads
+	rows    keysort.Part[K] // of the question, those that can match, with their as-of times
+	columns []string        // keys, event time, created time: what the walk reads
 	out     *output
 	windows *windowed // nil for a latest-value view
 	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row.
@@ -99,7 +99,7 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	shard, shards := j.shard, keysort.Split(j.rows, j.keys, j.asOf, shardsFor(len(j.rows), workers))
+	shard, shards := j.shard, j.rows.Split(shardsFor(len(j.rows.Rows), workers), false)
 	if j.windows != nil {
 		shard, shards = j.shardWindows, j.windowShards(workers)
 	}
@@ -125,13 +125,12 @@ func shardsFor(rows, workers int) int {
 // prepare finds the question's keys and as-of times and makes room for the answer.
 func (j *joiner[K]) prepare() error {
 	n := j.q.Times.Len()
-	j.keys, j.asOf = j.keysOf(j.q.Keys, n), keysort.Timestamps(j.q.Times)
-	j.rows = rowsWithoutNull(append([]arrow.Array{j.q.Times}, j.q.Keys...), n)
+	j.rows = withoutNull(j.keysOf(j.q.Keys, n), append([]arrow.Array{j.q.Times}, j.q.Keys...))
 	if j.o.AsServed {
 		if j.q.View.Schedule == nil {
 			return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
 		}
-		j.asOf = servedTimes(j.q.View.Schedule, j.rows, j.asOf)
+		j.rows.Times = servedTimes(j.q.View.Schedule, j.rows.Times)
 	}
 	for _, k := range j.q.View.Keys {
 		j.columns = append(j.columns, k.Name)
@@ -153,32 +152,38 @@ func (j *joiner[K]) prepare() error {
 }
 
 // sorted returns a shard's part of the spine, in order.
-func (j *joiner[K]) sorted(rows []uint32) spine[K] {
-	n := len(rows)
-	sp := spine[K]{keys: make([]K, n), asOf: make([]int64, n), horizon: make([]int64, n), latest: noEvent, rows: keysort.Rows(rows, j.keys, j.asOf)}
-	for s, r := range sp.rows {
-		sp.keys[s], sp.asOf[s] = j.keys[r], j.asOf[r]
-		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(j.asOf[r])))
+func (j *joiner[K]) sorted(rows keysort.Part[K]) spine[K] {
+	rows = rows.Sorted()
+	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: make([]int64, len(rows.Rows)), latest: noEvent, rows: rows.Rows}
+	for s, q := range sp.asOf {
+		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
 		sp.latest = max(sp.latest, sp.horizon[s])
 	}
 	return sp
 }
 
-// rowsWithoutNull returns which of n rows have no NULL in any of columns.
-func rowsWithoutNull(columns []arrow.Array, n int) []uint32 {
+// withoutNull returns the rows that have no NULL in any of columns, the first of which are their times.
+func withoutNull[K keysort.Ordered](keys []K, columns []arrow.Array) keysort.Part[K] {
+	all := keysort.Part[K]{Rows: make([]uint32, len(keys)), Keys: keys, Times: keysort.Timestamps(columns[0].(*array.Timestamp))}
+	for i := range all.Rows {
+		all.Rows[i] = uint32(i)
+	}
 	columns = slices.DeleteFunc(columns, func(c arrow.Array) bool { return c.NullN() == 0 })
-	rows := make([]uint32, 0, n)
-	for i := range n {
+	if len(columns) == 0 {
+		return all
+	}
+	var some keysort.Part[K]
+	for i, row := range all.Rows {
 		if !slices.ContainsFunc(columns, func(c arrow.Array) bool { return c.IsNull(i) }) {
-			rows = append(rows, uint32(i))
+			some.Rows, some.Keys, some.Times = append(some.Rows, row), append(some.Keys, all.Keys[i]), append(some.Times, all.Times[i])
 		}
 	}
-	return rows
+	return some
 }
 
 // shard answers rows of the question: first which row of which run, then the values.
-func (j *joiner[K]) shard(ctx context.Context, rows []uint32) error {
-	sp, m := j.sorted(rows), newMatches(len(rows), j.q.View.HasCreatedTime)
+func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K]) error {
+	sp, m := j.sorted(rows), newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
 	spans := make([][]offline.Span, len(j.runs))
 	for r, run := range j.runs {
 		if !j.reaches(run, sp) {
@@ -266,7 +271,7 @@ func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (hi
 	return h, nil
 }
 
-// gather fills the answer's rows of a shard: the features of each run's matches are read once and scattered to where the
+// gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to where the
 // spine has them.
 func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span) error {
 	byRun := make([][]int32, len(j.runs)) // sorted positions
@@ -286,8 +291,9 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 		for i, s := range hits {
 			to[i], from[i] = sp.rows[s], m.row[s]
 		}
+		rows := distinctRows(from, spans[r])
 		for c, name := range j.out.names {
-			values, err := j.runs[r].Read(ctx, []string{name}, spans[r])
+			values, err := j.runs[r].Take(ctx, []string{name}, rows)
 			if err != nil {
 				return err
 			}
@@ -296,4 +302,22 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 		}
 	}
 	return nil
+}
+
+// distinctRows returns the rows of a run that matches, which never fall, name by their place in what was read of spans. Each match becomes
+// the index of its row.
+func distinctRows(matches []int32, spans []offline.Span) []int32 {
+	rows := make([]int32, 0, len(matches))
+	span, begin, last := 0, 0, int32(-1) // where the span begins in what was read
+	for i, m := range matches {
+		if m != last {
+			for int(m)-begin >= spans[span].To-spans[span].From {
+				begin += spans[span].To - spans[span].From
+				span++
+			}
+			rows, last = append(rows, int32(spans[span].From+int(m)-begin)), m
+		}
+		matches[i] = int32(len(rows) - 1)
+	}
+	return rows
 }

@@ -97,6 +97,17 @@ func (r *memoryRun) Read(_ context.Context, columns []string, spans []offline.Sp
 	return out, nil
 }
 
+func (r *memoryRun) Take(ctx context.Context, columns []string, rows []int32) ([]arrow.Array, error) {
+	spans := make([]offline.Span, len(rows))
+	for i, row := range rows {
+		if i > 0 && row <= rows[i-1] {
+			return nil, fmt.Errorf("row %d is taken after row %d", row, rows[i-1])
+		}
+		spans[i] = offline.Span{From: int(row), To: int(row) + 1}
+	}
+	return r.Read(ctx, columns, spans)
+}
+
 // spoiling returns a column as it is, or a copy of one of fixed width whose values are overwritten when it is released, as those of a stored
 // run are by later reads.
 func spoiling(a arrow.Array) arrow.Array {

@@ -89,19 +89,19 @@ func lengthOf(a *feature.Aggregation) int64 {
 
 // windowShards cuts the rows of a question to a windowed view into shards: small ones, whose slices stay in the processor's cache, but
 // between keys, for all of a key's history is read for each shard that has a row of it. A key of very many rows is cut all the same.
-func (j *joiner[K]) windowShards(workers int) [][]uint32 {
+func (j *joiner[K]) windowShards(workers int) []keysort.Part[K] {
 	const (
 		endsWanted = 1 << 16 // the slices of a sum take 3 MB then; twice as many take no less time, and a tenth more memory
 		endsMax    = 1 << 19
 	)
 	ends := 1 + len(j.windows.lengths) // that each row has
-	parts := max(1, len(j.rows)*ends/endsWanted, min(workers, len(j.rows)/1024))
+	parts := max(1, len(j.rows.Rows)*ends/endsWanted, min(workers, len(j.rows.Rows)/1024))
 	if parts > 1 {
 		parts += workers - 1 - (parts-1)%workers // the last ones end together
 	}
-	var shards [][]uint32
-	for _, rows := range keysort.Split(j.rows, j.keys, nil, parts) {
-		shards = append(shards, keysort.Split(rows, j.keys, j.asOf, 1+len(rows)*ends/endsMax)...)
+	var shards []keysort.Part[K]
+	for _, rows := range j.rows.Split(parts, true) {
+		shards = append(shards, rows.Split(1+len(rows.Rows)*ends/endsMax, false)...)
 	}
 	return shards
 }
@@ -137,7 +137,7 @@ func (p *statePool) put(spec *aggregate.Spec, s aggregate.States) {
 }
 
 // shardWindows answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
-func (j *joiner[K]) shardWindows(ctx context.Context, rows []uint32) error {
+func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K]) error {
 	w := &windowShard[K]{joiner: j, sp: j.sorted(rows), spans: make([][]offline.Span, len(j.runs))}
 	if j.o.AsKnown && j.q.View.HasCreatedTime {
 		w.cover = newKnownTiles(w.sp, j.windows.lengths)
