@@ -1,6 +1,7 @@
 package pointintime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/nearest"
 	"github.com/asof-store/asof/internal/tabular"
 	"github.com/asof-store/asof/offline"
@@ -48,7 +50,7 @@ type ExportOptions struct {
 // Errors are ErrInvalid for a spine that lacks the time or a key column or has one of another type, and for a name that would be
 // taken twice; otherwise those of reading and writing.
 func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath, outPath string, o ExportOptions) (m *Manifest, err error) {
-	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{})
+	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: func(spine *arrow.Schema) int { return o.chunkRows(svc, spine, 0) }})
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +215,7 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 		}
 		c.batches, c.times, c.rows = append(c.batches, batch), append(c.times, times), c.rows+int(batch.NumRows())
 		if rowsMax == 0 {
-			rowsMax = e.chunkRows(batch)
+			rowsMax = e.o.chunkRows(e.svc, batch.Schema(), textBytes(batch)/max(1, batch.NumRows()))
 		}
 	}
 	return c, nil
@@ -222,37 +224,61 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 // joinBytesPerRow is what joining one view takes for each spine row: keys, times, the radix sort's entries, the matches.
 const joinBytesPerRow = 128
 
-// chunkRows returns how many rows like those of batch the memory allows for. Half of it is left to the history and the writer.
-func (e *export) chunkRows(batch arrow.RecordBatch) int {
+// chunkRows returns how many spine rows the memory allows for whose texts and lists take so many bytes each. Half of it is left to the
+// history and the writer.
+func (o *ExportOptions) chunkRows(svc *feature.Service, spine *arrow.Schema, textBytes int64) int {
 	const rowsMin, rowsMax = 1 << 16, 1 << 22
-	size := int64(0)
+	if o.ChunkRows > 0 {
+		return o.ChunkRows
+	}
+	perRow := joinBytesPerRow + 2*textBytes
+	for _, f := range spine.Fields() {
+		perRow += 2 * widthOf(f.Type, 0)
+	}
+	for i := range svc.Refs {
+		ref := &svc.Refs[i]
+		for _, f := range ref.Features {
+			perRow += widthOf(ref.View.Features[f].Type.Arrow(), 48) + 2 // text and lists: a guess; a status, and a share of validity
+		}
+		if o.WithFeatureTimes {
+			perRow += 8
+		}
+	}
+	return int(max(rowsMin, min(rowsMax, cmp.Or(o.Memory, MemoryDefault)/2/perRow)))
+}
+
+// widthOf returns how many bytes a value takes, which is otherwise where its type does not say.
+func widthOf(t arrow.DataType, otherwise int64) int64 {
+	if fixed, ok := t.(arrow.FixedWidthDataType); ok {
+		return int64(fixed.BitWidth()+7) / 8
+	}
+	return otherwise
+}
+
+// textBytes returns how much memory the columns of a batch take whose types do not say.
+func textBytes(batch arrow.RecordBatch) (size int64) {
 	for _, c := range batch.Columns() {
+		if widthOf(c.DataType(), 0) > 0 {
+			continue
+		}
 		for _, b := range c.Data().Buffers() {
 			if b != nil {
 				size += int64(b.Len())
 			}
 		}
 	}
-	perRow := joinBytesPerRow + 2*size/max(1, batch.NumRows())
-	for _, f := range e.schema.Fields()[len(e.place):] {
-		width := int64(48) // text and lists: a guess
-		if fixed, ok := f.Type.(arrow.FixedWidthDataType); ok {
-			width = int64(fixed.BitWidth()+7) / 8
-		}
-		perRow += width + 2 // a status, and a share of validity
-	}
-	return int(max(rowsMin, min(rowsMax, e.o.Memory/2/perRow)))
+	return size
 }
 
 // joinChunk joins one chunk with every view of the service and writes it.
 func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer) (err error) {
-	times, err := array.Concatenate(c.times, memory.DefaultAllocator)
+	times, err := concatenate(c.times)
 	if err != nil {
 		return fmt.Errorf("joining the spine's times: %w", err)
 	}
 	keys := map[string]arrow.Array{}
 	for i, k := range e.keys {
-		if keys[k.Name], err = array.Concatenate(c.keys[i], memory.DefaultAllocator); err != nil {
+		if keys[k.Name], err = concatenate(c.keys[i]); err != nil {
 			return fmt.Errorf("joining the spine's keys: %w", err)
 		}
 	}
@@ -283,25 +309,44 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 			columns = append(columns, featureTimes(answer))
 		}
 	}
-	return e.write(c, columns, writer)
+	return e.write(ctx, c, columns, writer)
 }
 
+// concatenate returns the values of pieces, of which there is at least one.
+func concatenate(pieces []arrow.Array) (arrow.Array, error) {
+	if len(pieces) == 1 {
+		return pieces[0], nil
+	}
+	return array.Concatenate(pieces, hugepage.Allocator{})
+}
+
+// writeRows are handed to the writer at a time, between looks at whether to go on.
+const writeRows = 1 << 17
+
 // write writes the chunk's batches with their stretches of the feature columns.
-func (e *export) write(c *chunk, columns []arrow.Array, writer *tabular.Writer) error {
-	from := int64(0)
+func (e *export) write(ctx context.Context, c *chunk, columns []arrow.Array, writer *tabular.Writer) error {
+	begin := int64(0) // of the batch
 	for _, batch := range c.batches {
-		to := from + batch.NumRows()
-		all := append([]arrow.Array(nil), batch.Columns()...)
-		for _, column := range columns {
-			all = append(all, array.NewSlice(column, from, to))
+		for from := int64(0); from < batch.NumRows(); from += writeRows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			to := min(from+writeRows, batch.NumRows())
+			var all []arrow.Array
+			for _, column := range batch.Columns() {
+				all = append(all, array.NewSlice(column, from, to))
+			}
+			for _, column := range columns {
+				all = append(all, array.NewSlice(column, begin+from, begin+to))
+			}
+			if err := writer.Write(array.NewRecordBatch(e.schema, all, to-from)); err != nil {
+				return err
+			}
+			if e.o.Progress != nil {
+				e.o.Progress(to-from, e.total)
+			}
 		}
-		if err := writer.Write(array.NewRecordBatch(e.schema, all, batch.NumRows())); err != nil {
-			return err
-		}
-		if e.o.Progress != nil {
-			e.o.Progress(batch.NumRows(), e.total)
-		}
-		from = to
+		begin += batch.NumRows()
 	}
 	return nil
 }
@@ -309,9 +354,9 @@ func (e *export) write(c *chunk, columns []arrow.Array, writer *tabular.Writer) 
 // featureTimes returns the event times of an answer's rows, NULL where nothing was found.
 func featureTimes(a *Answer) arrow.Array {
 	b := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
-	b.Reserve(len(a.Found))
-	for i, found := range a.Found {
-		if found {
+	b.Reserve(len(a.Rows))
+	for i := range a.Rows {
+		if a.Found(i) {
 			b.UnsafeAppend(arrow.Timestamp(a.EventTimes[i]))
 		} else {
 			b.AppendNull()

@@ -48,17 +48,19 @@ type Question struct {
 // Answer answers a [Question]; its columns have a value for each row of the question.
 type Answer struct {
 	Columns []Column
-	// Found tells which rows have a visible row, and Expired which of those is too old. EventTimes and CreatedTimes hold that
-	// row's times; CreatedTimes is nil for a view without them and feature.MinTime where NULL. Known tells whether it was
-	// known at the as-of time; nil for a view without created times.
-	Found        []bool
-	Expired      []bool
+	// Rows tells what each row found: its visible row (Present), one that is too old (Expired), or none (NotFound). EventTimes and
+	// CreatedTimes hold that row's times; CreatedTimes is nil for a view without them and feature.MinTime where NULL. Known tells
+	// whether it was known at the as-of time; nil for a view without created times.
+	Rows         []feature.Status
 	Known        []bool
 	EventTimes   []feature.Time
 	CreatedTimes []feature.Time
 }
 
-// Column holds one feature's values with the view's default in place of NULL, and a status for each.
+// Found reports whether a row has a visible row, be it too old.
+func (a *Answer) Found(row int) bool { return a.Rows[row] != feature.NotFound }
+
+// Column holds one feature's values with the view's default in place of NULL, and a status for each, which are not to be changed.
 type Column struct {
 	Values   arrow.Array
 	Statuses []feature.Status
@@ -292,8 +294,8 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 			to[i], from[i] = sp.rows[s], m.row[s]
 		}
 		rows := distinctRows(from, spans[r])
-		for c, name := range j.out.names {
-			values, err := j.runs[r].Take(ctx, []string{name}, rows)
+		for c, f := range j.q.Features {
+			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, rows)
 			if err != nil {
 				return err
 			}

@@ -229,8 +229,8 @@ func checkAnswer(t *rapid.T, view *feature.View, rows []testRow, q Question, a *
 	if matchable {
 		best, status = naive(view, rows, key, feature.Time(q.Times.Value(i)), asKnown)
 	}
-	if a.Found[i] != (best != nil) {
-		t.Fatalf("row %d: found is %v, want %v", i, a.Found[i], best != nil)
+	if a.Found(i) != (best != nil) {
+		t.Fatalf("row %d: found is %v, want %v", i, a.Found(i), best != nil)
 	}
 	if best != nil && (a.EventTimes[i] != best.event || (view.HasCreatedTime && a.CreatedTimes[i] != best.created)) {
 		t.Fatalf("row %d: got times %v %v, want %v %v", i, a.EventTimes[i], a.CreatedTimes, best.event, best.created)

@@ -120,7 +120,7 @@ func count(b bool) int64 {
 func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
 	view := r.svc.Refs[ref].View
 	leaks := &r.leaks.Views[ref]
-	taken := make([]int64, 0, len(a.Found)) // ages of the rows that were taken, microseconds
+	taken := make([]int64, 0, len(a.Rows)) // ages of the rows that were taken, microseconds
 	for i, q := range keysort.Timestamps(r.times) {
 		if r.times.IsNull(i) {
 			continue
@@ -129,7 +129,7 @@ func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
 			leaks.AfterWatermark++
 			r.leaked.after[i] = true
 		}
-		if !a.Found[i] || a.Expired[i] {
+		if a.Rows[i] != feature.Present {
 			continue
 		}
 		taken = append(taken, q-int64(a.EventTimes[i]))

@@ -187,7 +187,7 @@ func (w *windowShard[K]) found() {
 		}
 		row := w.sp.rows[s]
 		w.hits, w.to = append(w.hits, int32(s)), append(w.to, row)
-		a.Found[row], a.EventTimes[row] = true, feature.Time(event)
+		a.Rows[row], a.EventTimes[row] = feature.Present, feature.Time(event)
 		if l.created != nil {
 			a.CreatedTimes[row], a.Known[row] = feature.Time(l.created[s]), l.known[s]
 		}

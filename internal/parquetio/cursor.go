@@ -132,6 +132,7 @@ type cursor interface {
 	take(n int) error
 	pick(rows []int32) error // from the first row on; they ascend strictly
 	end() error              // checks, after the last row, that nothing is left
+	restart(group int)       // goes on with another row group
 	finish() arrow.Array
 }
 
@@ -285,6 +286,11 @@ func (c *columnCursor[T]) end() error {
 		return c.walk.corrupt("values follow the last of its %d rows", c.walk.file.groups[c.walk.group].Rows)
 	}
 	return nil
+}
+
+func (c *columnCursor[T]) restart(group int) {
+	c.walk = c.walk.file.walk(group, c.column)
+	c.dict, c.values, c.value, c.level, c.levels = nil, nil, 0, 0, 0
 }
 
 func (c *columnCursor[T]) checkSize() error {

@@ -29,10 +29,13 @@ type parquetReader struct {
 	next    int64                  // the row after it
 }
 
-func newParquetReader(f *input, opts ReaderOptions) (*parquetReader, error) {
+func newParquetReader(f *input, opts ReaderOptions) (Reader, error) {
 	r := &parquetReader{file: f, opts: opts}
 	if err := guard(r.open); err != nil {
 		return nil, f.damaged(err)
+	}
+	if stored, err := newStoredReader(f, r.schema, r.rows, opts); stored != nil || err != nil {
+		return stored, err
 	}
 	return r, nil
 }
