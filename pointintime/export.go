@@ -64,13 +64,17 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 		return nil, err
 	}
 	defer writer.Abort()
-	if err := e.stream(ctx, reader, writer); err != nil {
+	var hash string
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		hash, err = tabular.FileHash(ctx, spinePath)
+		return err
+	})
+	group.Go(func() error { return e.stream(ctx, reader, writer) })
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	m, err = e.manifest(ctx, spinePath, outPath)
-	if err != nil {
-		return nil, err
-	}
+	m = e.manifest(hash)
 	if err := writer.Finish(); err != nil { // a full disk must not leave a manifest alone
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	shard, shards := j.shard, j.rows.Split(shardsFor(len(j.rows.Rows), workers), false)
+	shard, shards := j.shard, j.rows.Split(shardsFor(len(j.rows.Rows), workers), false, workers)
 	if j.windows != nil {
 		shard, shards = j.shardWindows, j.windowShards(workers)
 	}

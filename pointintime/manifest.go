@@ -1,13 +1,11 @@
 package pointintime
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/tabular"
 )
 
 // ManifestSuffix is what the name of an export's manifest adds to that of its output.
@@ -49,26 +47,19 @@ type SnapshotRead struct {
 	ViewHash  string `json:"view_hash"`
 }
 
-func (e *export) manifest(ctx context.Context, spinePath, outPath string) (*Manifest, error) {
-	hash, err := tabular.FileHash(ctx, spinePath)
-	if err != nil {
-		return nil, err
-	}
-	features, err := e.report.finish()
-	if err != nil {
-		return nil, err
-	}
+// manifest describes what was written; hash is that of the spine.
+func (e *export) manifest(hash string) *Manifest {
 	m := &Manifest{
 		Service: e.svc.Name, DefinitionHash: e.o.DefinitionHash, Version: e.o.Version, Rows: e.report.rows,
-		Spine:     SpineFile{File: filepath.Base(spinePath), SHA256: hash, TimeColumn: e.o.TimeColumn},
+		Spine:     SpineFile{File: filepath.Base(e.spinePath), SHA256: hash, TimeColumn: e.o.TimeColumn},
 		Options:   ManifestOptions{e.o.AsKnown, e.o.AsServed, e.o.FullNames, e.o.WithFeatureTimes},
-		Snapshots: map[string]SnapshotRead{}, Features: features, Leaks: e.report.leaks,
+		Snapshots: map[string]SnapshotRead{}, Features: e.report.finish(), Leaks: e.report.leaks,
 	}
 	for _, ref := range e.svc.Refs {
 		p := e.snapshots[ref.View.Name].Progress()
 		m.Snapshots[ref.View.Name] = SnapshotRead{e.snapshots[ref.View.Name].ID(), p.Watermark.String(), p.Hash}
 	}
-	return m, nil
+	return m
 }
 
 // JSON returns the manifest as its file holds it.

@@ -100,8 +100,8 @@ func (j *joiner[K]) windowShards(workers int) []keysort.Part[K] {
 		parts += workers - 1 - (parts-1)%workers // the last ones end together
 	}
 	var shards []keysort.Part[K]
-	for _, rows := range j.rows.Split(parts, true) {
-		shards = append(shards, rows.Split(1+len(rows.Rows)*ends/endsMax, false)...)
+	for _, rows := range j.rows.Split(parts, true, workers) {
+		shards = append(shards, rows.Split(1+len(rows.Rows)*ends/endsMax, false, workers)...)
 	}
 	return shards
 }

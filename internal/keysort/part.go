@@ -4,6 +4,10 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/asof-store/asof/internal/hugepage"
 )
 
 // Part is some rows beside what they are ordered by: row Rows[i] has the key Keys[i] and the time Times[i].
@@ -14,7 +18,17 @@ type Part[K Ordered] struct {
 }
 
 func newPart[K Ordered](rows int) Part[K] {
-	return Part[K]{make([]uint32, rows), make([]K, rows), make([]int64, rows)}
+	return Part[K]{make([]uint32, rows), makeKeys[K](rows), hugepage.Make[int64](rows)}
+}
+
+// makeKeys returns memory for keys.
+func makeKeys[K Ordered](rows int) []K {
+	var keys []K
+	if ints, ok := any(&keys).(*[]int64); ok {
+		*ints = hugepage.Make[int64](rows)
+		return keys
+	}
+	return make([]K, rows)
 }
 
 // slice returns the rows [from, to) of p.
@@ -27,16 +41,69 @@ const samplesPerPart = 64
 
 // Split deals the rows to at most parts parts, none of them empty, of about equal size that ascend by (key, time):
 // no row of a part goes before one of the part before it. Rows that are equal in both, and thus in one part, keep their
-// order. With whole, no key is in two parts. It takes time linear in rows, and a logarithm of parts for each.
-func (p Part[K]) Split(parts int, whole bool) []Part[K] {
+// order. With whole, no key is in two parts. It takes time linear in rows, and a logarithm of parts for each, of as many processors as workers.
+func (p Part[K]) Split(parts int, whole bool, workers int) []Part[K] {
 	if len(p.Rows) == 0 {
 		return nil
 	}
 	if parts <= 1 {
 		return []Part[K]{p}
 	}
-	first := p.firsts(parts, whole)
-	group, ends := make([]uint16, len(p.Rows)), make([]int, parts)
+	const dealMin = 1 << 14 // rows for which another worker is worth while
+	first, deals := p.firsts(parts, whole), make([]deal, max(1, min(workers, len(p.Rows)/dealMin)))
+	each(len(deals), func(w int) {
+		d := &deals[w]
+		d.from, d.to = w*len(p.Rows)/len(deals), (w+1)*len(p.Rows)/len(deals)
+		d.part, d.next = p.slice(d.from, d.to).parts(first, whole)
+	})
+	out, all, begin := make([]Part[K], 0, parts), newPart[K](len(p.Rows)), 0
+	for g := range parts {
+		end := begin
+		for w := range deals {
+			size := deals[w].next[g]
+			deals[w].next[g] = end
+			end += size
+		}
+		if end > begin {
+			out = append(out, all.slice(begin, end))
+		}
+		begin = end
+	}
+	each(len(deals), func(w int) {
+		d := &deals[w]
+		for i, g := range d.part {
+			at := d.next[g]
+			all.Rows[at], all.Keys[at], all.Times[at] = p.Rows[d.from+i], p.Keys[d.from+i], p.Times[d.from+i]
+			d.next[g]++
+		}
+	})
+	return out
+}
+
+// deal is one worker's share of dealing rows to parts: the rows [from, to), the part of each, and for each part where its next row goes; at first, how many
+// it gets.
+type deal struct {
+	from, to int
+	part     []uint16
+	next     []int
+}
+
+// each calls do with 0 to n-1, all at once.
+func each(n int, do func(i int)) {
+	var group errgroup.Group
+	group.SetLimit(n)
+	for i := range n {
+		group.Go(func() error {
+			do(i)
+			return nil
+		})
+	}
+	_ = group.Wait() // there are no errors
+}
+
+// parts returns which part each row is in, of those that begin with first but for the least, and how many rows each part has.
+func (p Part[K]) parts(first Part[K], whole bool) (part []uint16, sizes []int) {
+	part, sizes = make([]uint16, len(p.Rows)), make([]int, len(first.Rows)+1)
 	for i, key := range p.Keys {
 		g, end := 0, len(first.Keys) // the first of them that is greater than the row: a binary search without calls
 		for time := p.Times[i]; g < end; {
@@ -47,29 +114,10 @@ func (p Part[K]) Split(parts int, whole bool) []Part[K] {
 				end = mid
 			}
 		}
-		group[i] = uint16(g)
-		ends[g]++
+		part[i] = uint16(g)
+		sizes[g]++
 	}
-	sum := 0
-	for g, size := range ends {
-		ends[g] = sum // the start, which becomes the end as rows are dealt
-		sum += size
-	}
-	all := newPart[K](len(p.Rows))
-	for i, g := range group {
-		at := ends[g]
-		all.Rows[at], all.Keys[at], all.Times[at] = p.Rows[i], p.Keys[i], p.Times[i]
-		ends[g]++
-	}
-	var out []Part[K]
-	from := 0
-	for _, to := range ends {
-		if to > from {
-			out = append(out, all.slice(from, to))
-		}
-		from = to
-	}
-	return out
+	return part, sizes
 }
 
 // firsts returns, of a sample, the least row of each of so many parts but the first.

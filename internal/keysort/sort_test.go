@@ -3,6 +3,8 @@ package keysort
 import (
 	"cmp"
 	"math"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -61,6 +63,26 @@ func TestSplitKeepsOrder(t *testing.T) {
 	})
 }
 
+// TestSplitByManyWorkers deals rows to parts by one worker and by several: the parts are the same.
+func TestSplitByManyWorkers(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	all := newPart[int64](200_000)
+	for i := range all.Rows {
+		all.Rows[i], all.Keys[i], all.Times[i] = uint32(i), random.Int64N(1000), random.Int64N(5)
+	}
+	for _, whole := range []bool{false, true} {
+		want := all.Split(13, whole, 1)
+		if len(want) < 12 {
+			t.Fatalf("%d parts", len(want))
+		}
+		for _, workers := range []int{2, 3, 8} {
+			if got := all.Split(13, whole, workers); !reflect.DeepEqual(got, want) {
+				t.Fatalf("%d workers deal otherwise", workers)
+			}
+		}
+	}
+}
+
 func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
 	all := Part[K]{Keys: keys, Times: times}
 	for i := range keys {
@@ -74,7 +96,7 @@ func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
 	whole := rapid.Bool().Draw(t, "whole")
 	at := 0
 	var last K
-	for i, part := range all.Split(rapid.IntRange(1, 9).Draw(t, "parts"), whole) {
+	for i, part := range all.Split(rapid.IntRange(1, 9).Draw(t, "parts"), whole, 1) {
 		if len(part.Rows) == 0 {
 			t.Fatal("an empty part")
 		}

@@ -63,7 +63,7 @@ func families() []family {
 		{"github.com/alecthomas/participle", []string{"expr"}},
 		{"github.com/bmatcuk/doublestar", []string{"source"}},
 		{"github.com/robfig/cron", []string{"definitions", "materialize"}},
-		{"github.com/DataDog/sketches-go", []string{"aggregate", "pointintime"}},
+		{"github.com/DataDog/sketches-go", []string{"aggregate"}},
 		{"github.com/axiomhq/hyperloglog", []string{"aggregate"}},
 		{"github.com/prometheus/client_golang", []string{"internal/monitor"}},
 		{"github.com/google/uuid", []string{"offline", "materialize"}},
