@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -16,6 +18,7 @@ import (
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/nearest"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/internal/tabular"
 	"github.com/asof-store/asof/offline"
 )
@@ -50,11 +53,15 @@ type ExportOptions struct {
 // Errors are ErrInvalid for a spine that lacks the time or a key column or has one of another type, and for a name that would be
 // taken twice; otherwise those of reading and writing.
 func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath, outPath string, o ExportOptions) (m *Manifest, err error) {
+	begun := time.Now()
 	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: func(spine *arrow.Schema) int { return o.chunkRows(svc, spine, 0) }})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
+	if o.Stats == nil {
+		o.Stats = &stages.Stats{}
+	}
 	e, err := newExport(ctx, svc, snapshots, spinePath, reader, o)
 	if err != nil {
 		return nil, err
@@ -74,10 +81,13 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	m = e.manifest(hash)
+	committing := e.o.Stats.Start(stages.Commit)
 	if err := writer.Finish(); err != nil { // a full disk must not leave a manifest alone
 		return nil, err
 	}
+	committing.Stop(e.report.rows, 0)
+	e.countBytes(writer.Size())
+	m = e.manifest(hash, time.Since(begun))
 	if err := m.write(outPath + ManifestSuffix); err != nil {
 		return nil, err
 	}
@@ -86,6 +96,7 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 
 // export is one Export at work.
 type export struct {
+	readBefore int64 // bytes of snapshots, by whoever used them before
 	o         ExportOptions
 	svc       *feature.Service
 	snapshots map[string]*offline.Snapshot
@@ -112,6 +123,7 @@ func newExport(ctx context.Context, svc *feature.Service, snapshots map[string]*
 	if err := e.checkSpine(reader.Schema()); err != nil {
 		return nil, err
 	}
+	e.readBefore = e.bytesRead()
 	for _, ref := range svc.Refs {
 		snapshot, ok := snapshots[ref.View.Name]
 		if !ok {
@@ -131,6 +143,23 @@ func newExport(ctx context.Context, svc *feature.Service, snapshots map[string]*
 		e.runs = append(e.runs, runs)
 	}
 	return e, nil
+}
+
+// bytesRead returns how many bytes have been read of the history.
+func (e *export) bytesRead() (bytes int64) {
+	for _, s := range e.snapshots {
+		bytes += s.BytesRead()
+	}
+	return bytes
+}
+
+// countBytes tells the stages of the bytes that have gone through them; written are those of the output.
+func (e *export) countBytes(written int64) {
+	if info, err := os.Stat(e.spinePath); err == nil {
+		e.o.Stats.Add(stages.Read, 0, 0, info.Size())
+	}
+	e.o.Stats.Add(stages.Decode, 0, 0, e.bytesRead()-e.readBefore)
+	e.o.Stats.Add(stages.Write, 0, 0, written)
 }
 
 // checkSpine finds the spine's columns and builds the schema of the output.
@@ -198,6 +227,8 @@ func (e *export) stream(ctx context.Context, reader tabular.Reader, writer *tabu
 func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, error) {
 	c := &chunk{keys: make([][]arrow.Array, len(e.keys))}
 	rowsMax := e.o.ChunkRows
+	reading := e.o.Stats.Start(stages.Read)
+	defer func() { reading.Stop(int64(c.rows), 0) }()
 	for rowsMax == 0 || c.rows < rowsMax {
 		batch, err := reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -343,9 +374,11 @@ func (e *export) write(ctx context.Context, c *chunk, columns []arrow.Array, wri
 			for _, column := range columns {
 				all = append(all, array.NewSlice(column, begin+from, begin+to))
 			}
+			writing := e.o.Stats.Start(stages.Write)
 			if err := writer.Write(array.NewRecordBatch(e.schema, all, to-from)); err != nil {
 				return err
 			}
+			writing.Stop(to-from, 0)
 			if e.o.Progress != nil {
 				e.o.Progress(to-from, e.total)
 			}

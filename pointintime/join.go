@@ -12,6 +12,7 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/offline"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	AsKnown  bool // rows not yet known at the as-of time are not visible (views with created times)
 	AsServed bool // the as-of time is moved back to the view's last schedule tick
 	Workers  int  // goroutines; default: the number of processors
+	// Stats, where it is set, takes in the work of the stages sort, decode and join.
+	Stats *stages.Stats
 }
 
 // Question asks for some features of one view, for many keys at a time each.
@@ -101,10 +104,14 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	shard, shards := j.shard, j.rows.Split(shardsFor(len(j.rows.Rows), workers), false, workers)
+	sorting := o.Stats.Start(stages.Sort)
+	shard, shards := j.shard, []keysort.Part[K](nil)
 	if j.windows != nil {
 		shard, shards = j.shardWindows, j.windowShards(workers)
+	} else {
+		shards = j.rows.Split(shardsFor(len(j.rows.Rows), workers), false, workers)
 	}
+	sorting.Stop(0, 0)
 	for _, rows := range shards {
 		group.Go(func() error { return shard(ctx, rows) })
 	}
@@ -155,7 +162,9 @@ func (j *joiner[K]) prepare() error {
 
 // sorted returns a shard's part of the spine, in order.
 func (j *joiner[K]) sorted(rows keysort.Part[K]) spine[K] {
+	sorting := j.o.Stats.Start(stages.Sort)
 	rows = rows.Sorted()
+	sorting.Stop(int64(len(rows.Rows)), 0)
 	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: make([]int64, len(rows.Rows)), latest: noEvent, rows: rows.Rows}
 	for s, q := range sp.asOf {
 		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
@@ -198,7 +207,9 @@ func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K]) error {
 		if err != nil {
 			return err
 		}
+		joining := j.o.Stats.Start(stages.Join)
 		walk(sp, h, int32(r), j.o.AsKnown && h.created != nil, m)
+		joining.Stop(0, 0)
 		h.release()
 	}
 	return j.gather(ctx, sp, m, spans)
@@ -241,10 +252,12 @@ func (j *joiner[K]) spans(run Run, sp spine[K]) []offline.Span {
 
 // read returns the rows of spans for the walk, to be released by the caller.
 func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (history[K], error) {
+	decoding := j.o.Stats.Start(stages.Decode)
 	columns, err := run.Read(ctx, j.columns, spans)
 	if err != nil {
 		return history[K]{}, err
 	}
+	decoding.Stop(int64(columns[0].Len()), 0)
 	keys := columns[:len(j.q.View.Keys)]
 	events, ok := columns[len(keys)].(*array.Timestamp)
 	if !ok || events.NullN() > 0 {
@@ -276,6 +289,7 @@ func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (hi
 // gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to where the
 // spine has them.
 func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span) error {
+	joining := j.o.Stats.Start(stages.Join)
 	byRun := make([][]int32, len(j.runs)) // sorted positions
 	for s, run := range m.run {
 		if run < 0 {
@@ -285,6 +299,7 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 			byRun[run] = append(byRun[run], int32(s))
 		}
 	}
+	joining.Stop(int64(len(sp.rows)), 0)
 	for r, hits := range byRun {
 		if len(hits) == 0 {
 			continue
@@ -295,11 +310,15 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 		}
 		rows := distinctRows(from, spans[r])
 		for c, f := range j.q.Features {
+			decoding := j.o.Stats.Start(stages.Decode)
 			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, rows)
 			if err != nil {
 				return err
 			}
+			decoding.Stop(0, 0)
+			joining := j.o.Stats.Start(stages.Join)
 			j.out.columns[c].scatter(values[0], from, to)
+			joining.Stop(0, 0)
 			release(values)
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // ManifestSuffix is what the name of an export's manifest adds to that of its output.
@@ -23,6 +25,9 @@ type Manifest struct {
 	Snapshots      map[string]SnapshotRead `json:"snapshots"` // by view
 	Features       []FeatureReport         `json:"features"`
 	Leaks          LeakReport              `json:"leak_report"`
+	// Seconds is how long it took, up to writing the manifest, and Stages the work of those seconds: of several processors at once.
+	Seconds float64       `json:"seconds"`
+	Stages  []stages.Work `json:"stages"`
 }
 
 // SpineFile names a spine by its bytes.
@@ -47,13 +52,13 @@ type SnapshotRead struct {
 	ViewHash  string `json:"view_hash"`
 }
 
-// manifest describes what was written; hash is that of the spine.
-func (e *export) manifest(hash string) *Manifest {
+// manifest describes what was written in the given time; hash is that of the spine.
+func (e *export) manifest(hash string, took time.Duration) *Manifest {
 	m := &Manifest{
 		Service: e.svc.Name, DefinitionHash: e.o.DefinitionHash, Version: e.o.Version, Rows: e.report.rows,
 		Spine:     SpineFile{File: filepath.Base(e.spinePath), SHA256: hash, TimeColumn: e.o.TimeColumn},
 		Options:   ManifestOptions{e.o.AsKnown, e.o.AsServed, e.o.FullNames, e.o.WithFeatureTimes},
-		Snapshots: map[string]SnapshotRead{}, Features: e.report.finish(), Leaks: e.report.leaks,
+		Snapshots: map[string]SnapshotRead{}, Seconds: took.Seconds(), Stages: e.o.Stats.Work(), Features: e.report.finish(), Leaks: e.report.leaks,
 	}
 	for _, ref := range e.svc.Refs {
 		p := e.snapshots[ref.View.Name].Progress()

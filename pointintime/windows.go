@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/asof-store/asof/aggregate"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/offline"
 )
 
@@ -155,10 +157,14 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K]) erro
 		if err != nil {
 			return err
 		}
+		joining := j.o.Stats.Start(stages.Join)
 		w.cover.walk(h, r)
+		joining.Stop(0, 0)
 		h.release()
 	}
 	w.found()
+	joining := j.o.Stats.Start(stages.Join) // what decodes within is taken from it
+	defer func() { joining.Stop(int64(len(w.sp.rows)), 0) }()
 	for _, features := range j.windows.inputs {
 		if err := w.input(ctx, features); err != nil {
 			return err
@@ -306,10 +312,12 @@ func (w *windowShard[K]) foldRun(ctx context.Context, r, layer int, specs []*agg
 		defer h.release()
 		times = aggregate.Times{Events: h.events, Created: h.created}
 	}
+	begun := time.Now()
 	tiles, err := run.Read(ctx, columns, w.spans[r])
 	if err != nil {
 		return err
 	}
+	w.o.Stats.Within(stages.Join, stages.Decode, time.Since(begun), 0, 0)
 	defer release(tiles)
 	for _, spec := range specs {
 		n := len(spec.Columns)

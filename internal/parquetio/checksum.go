@@ -161,6 +161,9 @@ func (f *File) read(buf *[]byte, off, n int64) ([]byte, error) {
 	if err := f.readAt(*buf, from); err != nil {
 		return nil, err
 	}
+	if f.counter != nil {
+		f.counter.Add(to - from)
+	}
 	if at := f.damaged(*buf, from); at >= 0 {
 		return nil, f.corrupt("%s", f.damage(at))
 	}

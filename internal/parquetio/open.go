@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
@@ -41,6 +42,7 @@ type File struct {
 	inflater inflater
 	sums     *checksums // nil where there are none
 	memory   *Memory    // of the numbers read; nil: the collector's
+	counter  *atomic.Int64
 
 	sameOnce sync.Once
 	same     []map[string]string // by row group, see sameColumns
@@ -101,6 +103,9 @@ func NewFile(name string, r io.ReaderAt, size int64) (file *File, err error) {
 
 // UseMemory has reads take the memory of numbers from m. It comes before the first of them.
 func (f *File) UseMemory(m *Memory) { f.memory = m }
+
+// CountReads has reads of pages and indexes add their bytes to counter. It comes before the first of them.
+func (f *File) CountReads(counter *atomic.Int64) { f.counter = counter }
 
 // Close closes the file.
 func (f *File) Close() error { return f.close() }
