@@ -147,9 +147,24 @@ func (f *File) pagesEnd() int64 {
 	return f.size - trailerBytes
 }
 
-// read returns n bytes from off or more, with bodySlack bytes to spare in the capacity. They lie in *buf, which grows where it has to.
-// Where there are checksums it reads whole blocks, and returns nothing of one that is damaged.
-func (f *File) read(buf *[]byte, off, n int64) ([]byte, error) {
+// piece is a part of a file, from whole blocks where there are checksums: bytes from the given offset on.
+type piece struct {
+	bytes []byte
+	from  int64
+	block []byte // the memory that bytes lies in, with bodySlack bytes to spare
+}
+
+// at returns n bytes from off, or more; nil where p does not have them.
+func (p *piece) at(off, n int64) []byte {
+	if off < p.from || off+n > p.from+int64(len(p.bytes)) {
+		return nil
+	}
+	return p.bytes[off-p.from:]
+}
+
+// read returns n bytes from off or more, with bodySlack bytes to spare in the capacity, which lie in p until the next call. It reads what p does
+// not have already. Where there are checksums it reads whole blocks, and returns nothing of one that is damaged.
+func (f *File) read(p *piece, off, n int64) ([]byte, error) {
 	if off < 0 || off > f.pagesEnd()-n {
 		return nil, f.corrupt("bytes [%d, %d) lie outside its %d bytes", off, off+n, f.pagesEnd())
 	}
@@ -157,17 +172,22 @@ func (f *File) read(buf *[]byte, off, n int64) ([]byte, error) {
 	if f.sums != nil {
 		from, to = off-off%blockBytes, min(f.sums.covered, to+blockBytes-1-(to+blockBytes-1)%blockBytes)
 	}
-	*buf = sized(*buf, int(to-from)+bodySlack)[:to-from]
-	if err := f.readAt(*buf, from); err != nil {
+	have := p.at(from, 0)
+	have = have[:min(len(have), int(to-from))]
+	block := sized(p.block, int(to-from)+bodySlack)[:to-from]
+	fresh := block[copy(block, have):]
+	*p = piece{from: from, block: block}
+	if err := f.readAt(fresh, to-int64(len(fresh))); err != nil {
 		return nil, err
 	}
 	if f.counter != nil {
-		f.counter.Add(to - from)
+		f.counter.Add(int64(len(fresh)))
 	}
-	if at := f.damaged(*buf, from); at >= 0 {
+	if at := f.damaged(fresh, to-int64(len(fresh))); at >= 0 {
 		return nil, f.corrupt("%s", f.damage(at))
 	}
-	return (*buf)[off-from:], nil
+	p.bytes = block
+	return block[off-from:], nil
 }
 
 // damaged returns where the first block of b, which lies at from, does not match its checksum; -1: none.

@@ -77,7 +77,7 @@ type Scanner struct {
 
 // Next returns the next n rows; asking for more than are left is an error.
 func (s *Scanner) Next(n int) (arrow.Array, error) {
-	return s.read(n, []Span{{s.row, s.row + n}})
+	return s.read(n, []Span{{s.row, s.row + n}}, func(int) {})
 }
 
 // Spans returns the rows of the given spans (ascending, disjoint, none before Row), which are rows of the row group.
@@ -86,25 +86,27 @@ func (s *Scanner) Spans(spans []Span) (arrow.Array, error) {
 	for _, span := range spans {
 		rows += span.To - span.From
 	}
-	return s.read(rows, spans)
+	return s.read(rows, spans, s.cursor.expectTo)
 }
 
 // Skip moves over the next n rows.
 func (s *Scanner) Skip(n int) error {
-	_, err := s.read(0, []Span{{s.row + n, s.row + n}})
+	_, err := s.read(0, []Span{{s.row + n, s.row + n}}, func(int) {})
 	return err
 }
 
 // Row returns the row that comes next.
 func (s *Scanner) Row() int { return s.row }
 
-func (s *Scanner) read(rows int, spans []Span) (out arrow.Array, err error) {
+// read returns the rows of spans, so many, and tells expect where each of these ends.
+func (s *Scanner) read(rows int, spans []Span, expect func(row int)) (out arrow.Array, err error) {
 	defer s.file.guard(&err, "column "+s.path)
 	s.cursor.reserve(rows)
 	for _, span := range spans {
 		if span.From < s.row || span.To < span.From || span.To > s.rows {
 			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: rows [%d, %d) asked for at row %d of %d", s.file.path, s.path, span.From, span.To, s.row, s.rows)
 		}
+		expect(span.To)
 		if err := s.cursor.skip(s.row, span.From-s.row); err != nil {
 			return nil, err
 		}
@@ -129,6 +131,7 @@ func (s *Scanner) read(rows int, spans []Span) (out arrow.Array, err error) {
 type cursor interface {
 	reserve(rows int)
 	skip(row, n int) error // row is where it stands
+	expectTo(row int)      // rows from there on will not be wanted
 	take(n int) error
 	pick(rows []int32) error // from the first row on; they ascend strictly
 	end() error              // checks, after the last row, that nothing is left
@@ -222,9 +225,14 @@ func (c *columnCursor[T]) skip(row, n int) error {
 	return err
 }
 
+func (c *columnCursor[T]) expectTo(row int) { c.walk.expectTo(row) }
+
 func (c *columnCursor[T]) pick(rows []int32) error {
 	row := 0 // where the cursor stands
 	for len(rows) > 0 {
+		if c.level == c.levels && (row == 0 || c.walk.off >= c.walk.ahead) {
+			c.walk.expect(rows)
+		}
 		if err := c.skip(row, int(rows[0])-row); err != nil {
 			return err
 		}

@@ -44,6 +44,9 @@ type File struct {
 	memory   *Memory    // of the numbers read; nil: the collector's
 	counter  *atomic.Int64
 
+	placesMu sync.Mutex
+	places   map[[2]int][]format.PageLocation // of chunks by row group and column, as far as they were asked for
+
 	sameOnce sync.Once
 	same     []map[string]string // by row group, see sameColumns
 }
