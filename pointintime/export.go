@@ -97,16 +97,16 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 // export is one Export at work.
 type export struct {
 	readBefore int64 // bytes of snapshots, by whoever used them before
-	o         ExportOptions
-	svc       *feature.Service
-	snapshots map[string]*offline.Snapshot
-	runs      [][]Run // for each ref
-	spinePath string
-	keys      []feature.Field // the spine's key columns
-	place     map[string]int  // spine column -> position
-	schema    *arrow.Schema   // of the output
-	report    *report
-	total     int64
+	o          ExportOptions
+	svc        *feature.Service
+	snapshots  map[string]*offline.Snapshot
+	runs       [][]Run // for each ref
+	spinePath  string
+	keys       []feature.Field // the spine's key columns
+	place      map[string]int  // spine column -> position
+	schema     *arrow.Schema   // of the output
+	report     *report
+	total      int64
 }
 
 func newExport(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath string, reader tabular.Reader, o ExportOptions) (*export, error) {

@@ -50,7 +50,7 @@ func historyOf[K keysort.Ordered](ctx context.Context, view *feature.View, key [
 	if err := j.prepare(); err != nil || len(j.rows.Rows) == 0 {
 		return found, err
 	}
-	sp := j.sorted(j.rows)
+	sp := j.sorted(j.rows, &shardMemory[K]{})
 	for r, run := range runs {
 		spans := j.spans(run, sp)
 		if len(spans) == 0 || !overlaps(run.Events(), ranges) {

@@ -89,8 +89,20 @@ type joiner[K keysort.Ordered] struct {
 	columns []string        // keys, event time, created time: what the walk reads
 	out     *output
 	windows *windowed // nil for a latest-value view
-	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row.
+	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row; and of a worker.
 	groups, answers statePool
+	memory          chan *shardMemory[K]
+}
+
+// shardMemory is what a worker's shards need one after another.
+type shardMemory[K keysort.Ordered] struct {
+	sort    keysort.Memory[K]
+	horizon []int64
+	matches matches
+	hits    [][]int32 // for each run: sorted positions
+	to      []uint32
+	from    []int32
+	rows    []int32
 }
 
 func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, keysOf func([]arrow.Array, int) []K) (*Answer, error) {
@@ -112,8 +124,16 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 		shards = j.rows.Split(shardsFor(len(j.rows.Rows), workers), false, workers)
 	}
 	sorting.Stop(0, 0)
+	j.memory = make(chan *shardMemory[K], workers)
+	for range workers {
+		j.memory <- &shardMemory[K]{hits: make([][]int32, len(runs))}
+	}
 	for _, rows := range shards {
-		group.Go(func() error { return shard(ctx, rows) })
+		group.Go(func() error {
+			memory := <-j.memory
+			defer func() { j.memory <- memory }()
+			return shard(ctx, rows, memory)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -125,7 +145,7 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 // no more than would leave shardRowsMin.
 func shardsFor(rows, workers int) int {
 	const (
-		shardRowsMax = 1 << 18 // sorting and walking it takes 20 MB; each shard decodes the pages at its ends once more
+		shardRowsMax = 1 << 17 // sorting and walking it takes 8 MB; each shard decodes the pages at its ends once more
 		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
 	)
 	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))
@@ -161,11 +181,12 @@ func (j *joiner[K]) prepare() error {
 }
 
 // sorted returns a shard's part of the spine, in order.
-func (j *joiner[K]) sorted(rows keysort.Part[K]) spine[K] {
+func (j *joiner[K]) sorted(rows keysort.Part[K], memory *shardMemory[K]) spine[K] {
 	sorting := j.o.Stats.Start(stages.Sort)
-	rows = rows.Sorted()
+	rows = rows.Sorted(&memory.sort)
 	sorting.Stop(int64(len(rows.Rows)), 0)
-	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: make([]int64, len(rows.Rows)), latest: noEvent, rows: rows.Rows}
+	memory.horizon = sized(memory.horizon, len(rows.Rows))
+	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: memory.horizon, latest: noEvent, rows: rows.Rows}
 	for s, q := range sp.asOf {
 		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
 		sp.latest = max(sp.latest, sp.horizon[s])
@@ -193,8 +214,8 @@ func withoutNull[K keysort.Ordered](keys []K, columns []arrow.Array) keysort.Par
 }
 
 // shard answers rows of the question: first which row of which run, then the values.
-func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K]) error {
-	sp, m := j.sorted(rows), newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
+func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
+	sp, m := j.sorted(rows, memory), memory.newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
 	spans := make([][]offline.Span, len(j.runs))
 	for r, run := range j.runs {
 		if !j.reaches(run, sp) {
@@ -212,7 +233,7 @@ func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K]) error {
 		joining.Stop(0, 0)
 		h.release()
 	}
-	return j.gather(ctx, sp, m, spans)
+	return j.gather(ctx, sp, m, spans, memory)
 }
 
 // reaches reports whether run begins early enough for one of sp's rows to see something of it.
@@ -288,9 +309,12 @@ func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (hi
 
 // gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to where the
 // spine has them.
-func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span) error {
+func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span, memory *shardMemory[K]) error {
 	joining := j.o.Stats.Start(stages.Join)
-	byRun := make([][]int32, len(j.runs)) // sorted positions
+	byRun := memory.hits
+	for r := range byRun {
+		byRun[r] = byRun[r][:0]
+	}
 	for s, run := range m.run {
 		if run < 0 {
 			continue
@@ -304,11 +328,13 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 		if len(hits) == 0 {
 			continue
 		}
-		to, from := make([]uint32, len(hits)), make([]int32, len(hits))
+		memory.to, memory.from = sized(memory.to, len(hits)), sized(memory.from, len(hits))
+		to, from := memory.to, memory.from
 		for i, s := range hits {
 			to[i], from[i] = sp.rows[s], m.row[s]
 		}
-		rows := distinctRows(from, spans[r])
+		memory.rows = distinctRows(memory.rows[:0], from, spans[r])
+		rows := memory.rows
 		for c, f := range j.q.Features {
 			decoding := j.o.Stats.Start(stages.Decode)
 			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, rows)
@@ -325,10 +351,9 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 	return nil
 }
 
-// distinctRows returns the rows of a run that matches, which never fall, name by their place in what was read of spans. Each match becomes
+// distinctRows appends the rows of a run that matches, which never fall, name by their place in what was read of spans. Each match becomes
 // the index of its row.
-func distinctRows(matches []int32, spans []offline.Span) []int32 {
-	rows := make([]int32, 0, len(matches))
+func distinctRows(rows, matches []int32, spans []offline.Span) []int32 {
 	span, begin, last := 0, 0, int32(-1) // where the span begins in what was read
 	for i, m := range matches {
 		if m != last {
@@ -341,4 +366,12 @@ func distinctRows(matches []int32, spans []offline.Span) []int32 {
 		matches[i] = int32(len(rows) - 1)
 	}
 	return rows
+}
+
+// sized returns a slice of n elements, s itself where its capacity allows.
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
 }

@@ -139,8 +139,8 @@ func (p *statePool) put(spec *aggregate.Spec, s aggregate.States) {
 }
 
 // shardWindows answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
-func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K]) error {
-	w := &windowShard[K]{joiner: j, sp: j.sorted(rows), spans: make([][]offline.Span, len(j.runs))}
+func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
+	w := &windowShard[K]{joiner: j, sp: j.sorted(rows, memory), spans: make([][]offline.Span, len(j.runs))}
 	if j.o.AsKnown && j.q.View.HasCreatedTime {
 		w.cover = newKnownTiles(w.sp, j.windows.lengths)
 	} else {

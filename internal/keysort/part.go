@@ -140,24 +140,37 @@ func (p Part[K]) firsts(parts int, whole bool) Part[K] {
 	return first
 }
 
-// Sorted returns the rows by key, then by time; rows that are equal in both keep their order. p stays as it is. Time is linear in rows, but for
-// texts that begin alike.
-func (p Part[K]) Sorted() Part[K] {
+// Memory is what sorting takes; each use of it takes back what the one before has returned.
+type Memory[K Ordered] struct {
+	entries, scratch []entry
+	sorted           Part[K]
+}
+
+// forRows returns entries, scratch and room for the sorted rows, so many of each.
+func (m *Memory[K]) forRows(n int) (entries, scratch []entry, out Part[K]) {
+	if cap(m.entries) < n {
+		*m = Memory[K]{hugepage.Make[entry](n), hugepage.Make[entry](n), newPart[K](n)}
+	}
+	return m.entries[:n], m.scratch[:n], m.sorted.slice(0, n)
+}
+
+// Sorted returns the rows by key, then by time, in the memory of m; rows that are equal in both keep their order. p stays as it is. Time is linear in
+// rows, but for texts that begin alike.
+func (p Part[K]) Sorted(m *Memory[K]) Part[K] {
 	switch p := any(p).(type) {
 	case Part[int64]:
-		return any(sortedInts(p)).(Part[K])
+		return any(sortedInts(p, any(m).(*Memory[int64]))).(Part[K])
 	case Part[string]:
-		return any(sortedTexts(p)).(Part[K])
+		return any(sortedTexts(p, any(m).(*Memory[string]))).(Part[K])
 	}
 	panic("keysort: keys are int64 or string")
 }
 
 // sortedInts sorts by both at once where, less their minima, key and time fit a word together: entries then hold all that the rows have, and
 // nothing has to be looked up.
-func sortedInts(p Part[int64]) Part[int64] {
+func sortedInts(p Part[int64], m *Memory[int64]) Part[int64] {
 	keys, times := spanOf(p.Keys), spanOf(p.Times)
-	entries, scratch := make([]entry, len(p.Rows)), make([]entry, len(p.Rows))
-	out := newPart[int64](len(p.Rows))
+	entries, scratch, out := m.forRows(len(p.Rows))
 	if keys.bits+times.bits > 64 {
 		for i, t := range p.Times {
 			entries[i] = entry{uint64(t) - times.least, uint32(i)}
@@ -202,9 +215,9 @@ func spanOf(values []int64) span {
 
 // sortedTexts sorts by the eight bytes that follow what all texts begin with, as by a number, and compares texts only among those which agree in
 // these and differ behind.
-func sortedTexts(p Part[string]) Part[string] {
+func sortedTexts(p Part[string], m *Memory[string]) Part[string] {
 	times, shared := spanOf(p.Times), sharedPrefix(p.Keys)
-	entries, scratch := make([]entry, len(p.Rows)), make([]entry, len(p.Rows))
+	entries, scratch, out := m.forRows(len(p.Rows))
 	for i, t := range p.Times {
 		entries[i] = entry{uint64(t) - times.least, uint32(i)}
 	}
@@ -223,7 +236,6 @@ func sortedTexts(p Part[string]) Part[string] {
 		}
 		from = to
 	}
-	out := newPart[string](len(p.Rows))
 	for i, e := range entries {
 		out.Rows[i], out.Keys[i], out.Times[i] = p.Rows[e.row], p.Keys[e.row], p.Times[e.row]
 	}

@@ -96,11 +96,12 @@ func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
 	whole := rapid.Bool().Draw(t, "whole")
 	at := 0
 	var last K
+	var memory Memory[K]
 	for i, part := range all.Split(rapid.IntRange(1, 9).Draw(t, "parts"), whole, 1) {
 		if len(part.Rows) == 0 {
 			t.Fatal("an empty part")
 		}
-		sorted := part.Sorted()
+		sorted := part.Sorted(&memory)
 		if whole && i > 0 && sorted.Keys[0] == last {
 			t.Fatalf("key %v is in two parts", last)
 		}
