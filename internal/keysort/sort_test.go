@@ -23,8 +23,11 @@ func TestRowsAgreesWithStableSort(t *testing.T) {
 		column := func(name string) []int64 { return rapid.SliceOfN(number, n, n).Draw(t, name) }
 		events, created, keys := column("events"), column("created"), column("keys")
 		words := make([]string, n)
-		for i := range words {
-			words[i] = string(rune('a' + keys[i]&3))
+		alphabet := rapid.SampledFrom([]string{"a", "ab", "\x00a", "the same head \x00"}).Draw(t, "alphabet")
+		for i := range words { // of equal heads, with zeros, one the beginning of another
+			for k := keys[i] & 0xfff; k > 0; k >>= 1 {
+				words[i] += alphabet[:1+int(k&1)*(len(alphabet)-1)]
+			}
 		}
 		rows := make([]uint32, 0, n)
 		for i := range n {

@@ -1,7 +1,6 @@
 package parquetio
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -43,19 +42,10 @@ type checksummer struct {
 	size int64  // bytes passed on
 	sum  uint32 // of the block that is not complete
 	sums []byte // of those that are
-	// footer takes what is written after the last row group: it is not known where the footer begins before it ends.
-	footer *bytes.Buffer
 }
 
-// Write passes b on, or holds it back.
+// Write passes b on.
 func (c *checksummer) Write(b []byte) (int, error) {
-	if c.footer != nil {
-		return c.footer.Write(b)
-	}
-	return c.pass(b)
-}
-
-func (c *checksummer) pass(b []byte) (int, error) {
 	n, err := c.out.Write(b)
 	for rest := b[:n]; len(rest) > 0; {
 		k := min(len(rest), blockBytes-int(c.size%blockBytes))
@@ -73,24 +63,16 @@ func (c *checksummer) endBlock() {
 	c.sum = 0
 }
 
-// hold holds back what is written from now on: indexes and footer.
-func (c *checksummer) hold() { c.footer = &bytes.Buffer{} }
-
-// finish writes what was held back, with the checksums between, and returns the size of the file.
-func (c *checksummer) finish() (int64, error) {
-	held := c.footer.Bytes()
-	footer := len(held) - trailerBytes - int(binary.LittleEndian.Uint32(held[len(held)-trailerBytes:]))
-	if _, err := c.pass(held[:footer]); err != nil {
-		return 0, err
-	}
+// finish writes the checksums and the footer, with its length and PAR1, and returns the size of the file.
+func (c *checksummer) finish(footer []byte) (int64, error) {
 	covered := c.size
 	if covered%blockBytes > 0 {
 		c.endBlock()
 	}
-	b := binary.LittleEndian.AppendUint32(c.sums, crc32.Checksum(held[footer:], castagnoli()))
+	b := binary.LittleEndian.AppendUint32(c.sums, crc32.Checksum(footer, castagnoli()))
 	b = binary.LittleEndian.AppendUint64(b, uint64(covered))
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
-	b = append(append(b, checksumsMagic...), held[footer:]...)
+	b = append(append(b, checksumsMagic...), footer...)
 	_, err := c.out.Write(b)
 	return covered + int64(len(b)), err
 }

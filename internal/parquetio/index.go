@@ -57,8 +57,8 @@ func (f *File) Pages(rowGroup int, path string) (pages []PageBound) {
 		if len(index.NullCounts) == len(pages) {
 			pages[i].Nulls = index.NullCounts[i]
 		}
-		if c.kind == kindBytes && len(index.MinValues[i])+len(index.MaxValues[i]) == 0 {
-			continue // parquet-go writes these where it was told to write no bounds
+		if (c.kind == kindBytes || c.kind == kindText) && len(index.MinValues[i])+len(index.MaxValues[i]) == 0 {
+			continue // Writer and parquet-go write these where they give no bounds
 		}
 		if low, high, ok := c.bounds(index.MinValues[i], index.MaxValues[i]); ok && !pages[i].AllNull {
 			pages[i].Min, pages[i].Max = low, high

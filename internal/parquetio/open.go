@@ -23,6 +23,7 @@ import (
 )
 
 const (
+	magic          = "PAR1"
 	magicBytes     = 4
 	trailerBytes   = 8         // footer length and magic
 	footerBytesMax = 256 << 20 // 100,000 column chunks take some 20 MB
@@ -177,10 +178,10 @@ func (f *File) readFooter() error {
 	if string(head[:]) == "PARE" || string(tail[4:]) == "PARE" {
 		return f.encrypted()
 	}
-	if string(head[:]) != "PAR1" {
+	if string(head[:]) != magic {
 		return f.corrupt("it does not begin with PAR1")
 	}
-	if string(tail[4:]) != "PAR1" {
+	if string(tail[4:]) != magic {
 		return f.corrupt("it does not end with PAR1: it was truncated, or is still being written")
 	}
 	n := int64(binary.LittleEndian.Uint32(tail[:]))
