@@ -159,6 +159,20 @@ func (s *Service) Definition(c ServiceColumn) *Feature {
 	return &r.View.Features[r.Features[c.Feature]]
 }
 
+// SourceName returns what an input of an on-demand feature is in s: a key column or request field, view.feature with the view's alias where it
+// has one, or on_demand.feature.
+func (s *Service) SourceName(from Source) string {
+	switch {
+	case from.Column != "":
+		return from.Column
+	case from.Ref < 0:
+		c := &s.Computed[from.Feature]
+		return c.OnDemand.Name + "." + c.Definition().Name
+	}
+	r := &s.Refs[from.Ref]
+	return r.Name() + "." + r.View.Features[r.Lookups()[from.Feature]].Name
+}
+
 // PartName returns the alias or name of the part of s that a column belongs to.
 func (s *Service) PartName(c ServiceColumn) string {
 	if c.Ref < 0 {
