@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
@@ -54,16 +54,13 @@ type ExportOptions struct {
 // taken twice; otherwise those of reading and writing.
 func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath, outPath string, o ExportOptions) (m *Manifest, err error) {
 	begun := time.Now()
-	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: func(spine *arrow.Schema) int { return o.chunkRows(svc, spine, 0) }})
+	e := newExport(svc, snapshots, spinePath, o)
+	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: func(spine *arrow.Schema) int { return e.chunkRows(spine, 0) }})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
-	if o.Stats == nil {
-		o.Stats = &stages.Stats{}
-	}
-	e, err := newExport(ctx, svc, snapshots, spinePath, reader, o)
-	if err != nil {
+	if err := e.prepare(ctx, reader); err != nil {
 		return nil, err
 	}
 	writer, err := tabular.Create(outPath, e.schema, tabular.WriterOptions{Step: o.Step})
@@ -102,39 +99,42 @@ type export struct {
 	snapshots  map[string]*offline.Snapshot
 	runs       [][]Run // for each ref
 	spinePath  string
-	keys       []feature.Field // the spine's key columns
+	taken      []feature.Field // of the spine: key columns, then request fields
 	place      map[string]int  // spine column -> position
 	schema     *arrow.Schema   // of the output
 	report     *report
 	total      int64
 }
 
-func newExport(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath string, reader tabular.Reader, o ExportOptions) (*export, error) {
-	if o.TimeColumn == "" {
-		o.TimeColumn = TimeColumnDefault
+func newExport(svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath string, o ExportOptions) *export {
+	o.TimeColumn, o.Memory = cmp.Or(o.TimeColumn, TimeColumnDefault), cmp.Or(max(0, o.Memory), MemoryDefault)
+	if o.Stats == nil {
+		o.Stats = &stages.Stats{}
 	}
-	if o.Memory <= 0 {
-		o.Memory = MemoryDefault
-	}
-	e := &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, keys: svc.KeyFields(), place: map[string]int{}, report: newReport(svc, o.FullNames), total: -1}
+	return &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, taken: slices.Concat(svc.KeyFields(), svc.RequestFields()), place: map[string]int{},
+		report: newReport(svc, o.FullNames), total: -1}
+}
+
+// prepare checks that everything is there and fits together, before any work.
+func (e *export) prepare(ctx context.Context, reader tabular.Reader) error {
 	if rows, known := reader.Rows(); known {
 		e.total = rows
 	}
 	if err := e.checkSpine(reader.Schema()); err != nil {
-		return nil, err
+		return err
 	}
 	e.readBefore = e.bytesRead()
-	for _, ref := range svc.Refs {
-		snapshot, ok := snapshots[ref.View.Name]
+	for _, ref := range e.svc.Refs {
+		snapshot, ok := e.snapshots[ref.View.Name]
 		if !ok {
-			return nil, feature.Errorf(feature.ErrNotFound, "view %s has never been materialized: run asof materialize %s", ref.View.Name, ref.View.Name)
+			return feature.Errorf(feature.ErrNotFound, "view %s has never been materialized: run asof materialize %s", ref.View.Name, ref.View.Name)
 		}
 		if snapshot.Progress().Hash != ref.View.Hash {
-			return nil, feature.Errorf(feature.ErrInvalid, "view %s: its definition has changed since it was materialized: run asof materialize %s", ref.View.Name, ref.View.Name)
+			return feature.Errorf(feature.ErrInvalid, "view %s: its definition has changed since it was materialized: run asof materialize %s", ref.View.Name, ref.View.Name)
 		}
 		stored, err := snapshot.Runs(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		runs := make([]Run, len(stored))
 		for i, r := range stored {
@@ -142,7 +142,7 @@ func newExport(ctx context.Context, svc *feature.Service, snapshots map[string]*
 		}
 		e.runs = append(e.runs, runs)
 	}
-	return e, nil
+	return nil
 }
 
 // bytesRead returns how many bytes have been read of the history.
@@ -175,33 +175,30 @@ func (e *export) checkSpine(spine *arrow.Schema) error {
 	if _, ok := e.place[e.o.TimeColumn]; !ok {
 		return missing("time column", e.o.TimeColumn, "name the column of the as-of times with --time-column"+nearest.Hint(e.o.TimeColumn, taken))
 	}
-	for _, k := range e.keys {
-		if _, ok := e.place[k.Name]; !ok {
-			return missing("key column", k.Name, "rename a column of the spine, or map the key to another name in service "+e.svc.Name+" (keys: {...})")
+	for i, f := range e.taken {
+		if _, ok := e.place[f.Name]; ok {
+			continue
 		}
+		if i < len(e.svc.KeyFields()) {
+			return missing("key column", f.Name, "rename a column of the spine, or map the key to another name in service "+e.svc.Name+" (keys: {...})")
+		}
+		return missing("column", f.Name, "it is the request field ("+f.Type.String()+") of on-demand features of service "+e.svc.Name+", which training takes from the spine: add it, or rename a column")
 	}
 	fields := append([]arrow.Field(nil), spine.Fields()...)
-	for i := range e.svc.Refs {
-		ref := &e.svc.Refs[i]
-		for j, f := range ref.Features {
-			fields = append(fields, arrow.Field{Name: ref.ColumnName(j, e.o.FullNames), Type: ref.View.Features[f].Type.Arrow(), Nullable: true})
+	for _, c := range e.columns() {
+		if _, ok := e.place[c.Name]; ok && c.times {
+			return feature.Errorf(feature.ErrInvalid, "spine %s has a column %q, which --with-feature-times would write: rename it, or give the view an alias in service %s", e.spinePath, c.Name, e.svc.Name)
 		}
-		if e.o.WithFeatureTimes {
-			name := ref.Name() + "__" + feature.EventTimeColumn
-			if _, ok := e.place[name]; ok {
-				return feature.Errorf(feature.ErrInvalid, "spine %s has a column %q, which --with-feature-times would write: rename it, or give the view an alias in service %s", e.spinePath, name, e.svc.Name)
-			}
-			fields = append(fields, arrow.Field{Name: name, Type: feature.Scalar(feature.Timestamp).Arrow(), Nullable: true})
-		}
+		fields = append(fields, arrow.Field{Name: c.Name, Type: e.typeOf(c).Arrow(), Nullable: true})
 	}
 	e.schema = arrow.NewSchema(fields, nil)
 	return e.svc.CheckNames(e.o.FullNames, taken...)
 }
 
-// chunk is a stretch of the spine: its batches as they were read, and its keys and times as the join takes them.
+// chunk is a stretch of the spine: its batches as they were read, and what is taken of them, of the types that are wanted.
 type chunk struct {
 	batches []arrow.RecordBatch
-	keys    [][]arrow.Array // for each key column, a piece per batch
+	taken   [][]arrow.Array // for each of export.taken, a piece per batch
 	times   []arrow.Array
 	rows    int
 }
@@ -225,7 +222,7 @@ func (e *export) stream(ctx context.Context, reader tabular.Reader, writer *tabu
 
 // readChunk reads as many spine rows as are joined at a time; none at the spine's end.
 func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, error) {
-	c := &chunk{keys: make([][]arrow.Array, len(e.keys))}
+	c := &chunk{taken: make([][]arrow.Array, len(e.taken))}
 	rowsMax := e.o.ChunkRows
 	reading := e.o.Stats.Start(stages.Read)
 	defer func() { reading.Stop(int64(c.rows), 0) }()
@@ -241,16 +238,16 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 		if err != nil {
 			return nil, err
 		}
-		for i, k := range e.keys {
-			key, err := tabular.Convert(batch.Column(e.place[k.Name]), k.Name, k.Type, reader.Where)
+		for i, f := range e.taken {
+			column, err := tabular.Convert(batch.Column(e.place[f.Name]), f.Name, f.Type, reader.Where)
 			if err != nil {
 				return nil, err
 			}
-			c.keys[i] = append(c.keys[i], key)
+			c.taken[i] = append(c.taken[i], column)
 		}
 		c.batches, c.times, c.rows = append(c.batches, batch), append(c.times, times), c.rows+int(batch.NumRows())
 		if rowsMax == 0 {
-			rowsMax = e.o.chunkRows(e.svc, batch.Schema(), textBytes(batch)/max(1, batch.NumRows()))
+			rowsMax = e.chunkRows(batch.Schema(), textBytes(batch)/max(1, batch.NumRows()))
 		}
 	}
 	return c, nil
@@ -259,27 +256,25 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 // joinBytesPerRow is what joining one view takes for each spine row: keys, times, the radix sort's entries, the matches.
 const joinBytesPerRow = 128
 
-// chunkRows returns how many spine rows the memory allows for whose texts and lists take so many bytes each. Half of it is left to the
+// chunkRows returns how many rows the memory allows for of a spine whose texts and lists take so many bytes a row. Half of it is left to the
 // history and the writer.
-func (o *ExportOptions) chunkRows(svc *feature.Service, spine *arrow.Schema, textBytes int64) int {
+func (e *export) chunkRows(spine *arrow.Schema, textBytes int64) int {
 	const rowsMin, rowsMax = 1 << 16, 1 << 22
-	if o.ChunkRows > 0 {
-		return o.ChunkRows
+	if e.o.ChunkRows > 0 {
+		return e.o.ChunkRows
 	}
 	perRow := joinBytesPerRow + 2*textBytes
 	for _, f := range spine.Fields() {
 		perRow += 2 * widthOf(f.Type, 0)
 	}
-	for i := range svc.Refs {
-		ref := &svc.Refs[i]
-		for _, f := range ref.Features {
-			perRow += widthOf(ref.View.Features[f].Type.Arrow(), 48) + 2 // text and lists: a guess; a status, and a share of validity
-		}
-		if o.WithFeatureTimes {
-			perRow += 8
-		}
+	types := e.hidden()
+	for _, c := range e.columns() {
+		types = append(types, e.typeOf(c).Arrow())
 	}
-	return int(max(rowsMin, min(rowsMax, cmp.Or(o.Memory, MemoryDefault)/2/perRow)))
+	for _, t := range types {
+		perRow += widthOf(t, 48) + 2 // text and lists: a guess; a status, and a share of validity
+	}
+	return int(max(rowsMin, min(rowsMax, e.o.Memory/2/perRow)))
 }
 
 // widthOf returns how many bytes a value takes, which is otherwise where its type does not say.
@@ -311,22 +306,22 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 	if err != nil {
 		return fmt.Errorf("joining the spine's times: %w", err)
 	}
-	keys := map[string]arrow.Array{}
-	for i, k := range e.keys {
-		if keys[k.Name], err = concatenate(c.keys[i]); err != nil {
-			return fmt.Errorf("joining the spine's keys: %w", err)
+	taken := map[string]arrow.Array{}
+	for i, f := range e.taken {
+		if taken[f.Name], err = concatenate(c.taken[i]); err != nil {
+			return fmt.Errorf("joining the spine's column %s: %w", f.Name, err)
 		}
 	}
-	var columns []arrow.Array
+	answers := make([]*Answer, len(e.svc.Refs))
 	e.report.begin(times.(*array.Timestamp))
 	// An answer is counted beside the join of the next view or the write.
 	counting := new(errgroup.Group)
 	defer func() { err = errors.Join(err, counting.Wait()) }()
 	for i := range e.svc.Refs {
 		ref := &e.svc.Refs[i]
-		q := Question{View: ref.View, Features: ref.Features, Times: times.(*array.Timestamp)}
+		q := Question{View: ref.View, Features: ref.Lookups(), Times: times.(*array.Timestamp)}
 		for _, name := range ref.KeyColumns {
-			q.Keys = append(q.Keys, keys[name])
+			q.Keys = append(q.Keys, taken[name])
 		}
 		answer, err := Join(ctx, q, e.runs[i], e.o.Options)
 		if err != nil {
@@ -337,14 +332,13 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 		}
 		counting = new(errgroup.Group)
 		counting.Go(func() error { return e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark) })
-		for _, column := range answer.Columns {
-			columns = append(columns, column.Values)
-		}
-		if e.o.WithFeatureTimes {
-			columns = append(columns, featureTimes(answer))
-		}
+		answers[i] = answer
 	}
-	return e.write(ctx, c, columns, writer)
+	computed, err := e.compute(taken, answers, c.rows)
+	if err != nil {
+		return err
+	}
+	return e.write(ctx, c, e.arrange(answers, computed), writer)
 }
 
 // concatenate returns the values of pieces, of which there is at least one.
@@ -386,18 +380,4 @@ func (e *export) write(ctx context.Context, c *chunk, columns []arrow.Array, wri
 		begin += batch.NumRows()
 	}
 	return nil
-}
-
-// featureTimes returns the event times of an answer's rows, NULL where nothing was found.
-func featureTimes(a *Answer) arrow.Array {
-	b := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
-	b.Reserve(len(a.Rows))
-	for i := range a.Rows {
-		if a.Found(i) {
-			b.UnsafeAppend(arrow.Timestamp(a.EventTimes[i]))
-		} else {
-			b.AppendNull()
-		}
-	}
-	return b.NewArray()
 }

@@ -9,12 +9,14 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/ondemand"
 )
 
 // FeatureReport counts what a feature's column of a training set holds.
 type FeatureReport struct {
 	Column   string `json:"column"`
-	View     string `json:"view"`
+	View     string `json:"view,omitempty"`
+	OnDemand string `json:"on_demand,omitempty"` // in place of a view
 	Feature  string `json:"feature"`
 	Type     string `json:"type"`
 	Present  int64  `json:"present"`
@@ -69,6 +71,7 @@ type report struct {
 	rows     int64
 	features [][]FeatureReport // for each ref
 	ages     [][]ages
+	computed []FeatureReport // for each on-demand feature
 	leaks    LeakReport
 
 	times  *array.Timestamp // of the current chunk
@@ -90,6 +93,11 @@ func newReport(svc *feature.Service, fullNames bool) *report {
 			leaks.AsKnown = new(int64)
 		}
 		r.leaks.Views = append(r.leaks.Views, leaks)
+	}
+	for i := range svc.Computed {
+		c := &svc.Computed[i]
+		field := c.Definition().Field
+		r.computed = append(r.computed, FeatureReport{Column: c.ColumnName(fullNames), OnDemand: c.OnDemand.Name, Feature: field.Name, Type: field.Type.String()})
 	}
 	return r
 }
@@ -147,7 +155,7 @@ func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
 		r.leaked[i] |= l
 	}
 	whole := newCounted(a.Rows, times, a.EventTimes)
-	for j, column := range a.Columns {
+	for j, column := range a.Columns[:len(r.features[ref])] {
 		of := whole
 		if len(a.Rows) > 0 && &column.Statuses[0] != &a.Rows[0] {
 			of = newCounted(column.Statuses, times, a.EventTimes)
@@ -160,6 +168,20 @@ func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
 		r.ages[ref][j].add(&of.ages)
 	}
 	return nil
+}
+
+// addComputed counts the on-demand features of the current chunk. They have no ages, and what they leak is counted as leaks of the views
+// that they are computed from.
+func (r *report) addComputed(columns []ondemand.Column) {
+	for i, c := range columns {
+		for _, s := range c.Statuses {
+			if s == feature.Present {
+				r.computed[i].Present++
+			} else {
+				r.computed[i].Null++
+			}
+		}
+	}
 }
 
 // counted tells of rows how many have which status, and how old those are that are present.
@@ -218,14 +240,16 @@ func (a *ages) quantile(part float64, n int64) float64 {
 // finish returns the counts of all features in output order, with their ages.
 func (r *report) finish() []FeatureReport {
 	var all []FeatureReport
-	for i := range r.features {
-		for j := range r.features[i] {
-			f, a := r.features[i][j], &r.ages[i][j]
-			if f.Present > 0 {
-				f.Age = &AgeReport{P50: a.quantile(0.5, f.Present), P90: a.quantile(0.9, f.Present), P99: a.quantile(0.99, f.Present), Max: float64(a.greatest) / 1e6}
-			}
-			all = append(all, f)
+	for _, c := range r.svc.Columns(false) {
+		if c.Ref < 0 {
+			all = append(all, r.computed[c.Feature])
+			continue
 		}
+		f, a := r.features[c.Ref][c.Feature], &r.ages[c.Ref][c.Feature]
+		if f.Present > 0 {
+			f.Age = &AgeReport{P50: a.quantile(0.5, f.Present), P90: a.quantile(0.9, f.Present), P99: a.quantile(0.99, f.Present), Max: float64(a.greatest) / 1e6}
+		}
+		all = append(all, f)
 	}
 	return all
 }

@@ -34,8 +34,9 @@ func (s *Server) GetFeatures(ctx context.Context, req *asofv1.GetFeaturesRequest
 	}
 	features := 0
 	for i := range w.service.Refs {
-		features += len(w.service.Refs[i].Features)
+		features += len(w.service.Refs[i].Lookups())
 	}
+	features += len(w.service.Computed)
 	if features > 0 && rows > s.options.MaxValues/features {
 		var f faults
 		f.add("keys", "%d rows of %d features are more than the %d values of one request: ask for %d rows at a time",
@@ -151,13 +152,20 @@ func respond(w *wanted, a *online.Answer) *asofv1.GetFeaturesResponse {
 	for i := range w.service.Refs {
 		r.EventTimes = append(r.EventTimes, &asofv1.EventTimes{View: w.service.Refs[i].Name(), Micros: make([]int64, a.Rows)})
 	}
+	if len(w.service.Computed) > 0 { // on-demand features have no event times: the last ones, of no view, are all 0
+		r.EventTimes = append(r.EventTimes, &asofv1.EventTimes{Micros: make([]int64, a.Rows)})
+	}
 	for i := range r.Columns {
 		from := i
 		if w.names != nil {
 			from = w.order[i]
 		}
 		c := &a.Columns[from]
-		column := &asofv1.FeatureColumn{Name: c.Name, Values: WriteValues(c.Values), EventTimesIndex: uint32(c.Ref), Statuses: make([]byte, len(c.Statuses))}
+		ref := c.Ref
+		if ref < 0 {
+			ref = len(w.service.Refs)
+		}
+		column := &asofv1.FeatureColumn{Name: c.Name, Values: WriteValues(c.Values), EventTimesIndex: uint32(ref), Statuses: make([]byte, len(c.Statuses))}
 		if w.names != nil {
 			column.Name = w.names[i]
 		}
@@ -165,7 +173,7 @@ func respond(w *wanted, a *online.Answer) *asofv1.GetFeaturesResponse {
 			column.Statuses[row] = byte(status)
 		}
 		for row, event := range c.EventTimes {
-			r.EventTimes[c.Ref].Micros[row] = int64(event)
+			r.EventTimes[ref].Micros[row] = int64(event)
 		}
 		r.Columns[i] = column
 	}
