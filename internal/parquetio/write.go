@@ -24,13 +24,26 @@ type ColumnSpec struct {
 	Required bool
 	// Ordered says that values grow from row to row, or nearly, as keys and times of sorted rows do.
 	Ordered bool
+	// Meaning, where it is set, is what the file says of integers, in place of what Type says.
+	Meaning Meaning
 	// FieldID is the column's Iceberg field id; 0 writes none. ElementID is that of a list's elements.
 	FieldID, ElementID int
+}
+
+// Meaning is what a file says that integers are. The zero value is what they are by their type.
+type Meaning struct {
+	Date           bool  // int32: days since 1970
+	Unsigned       bool  // of the type's width
+	UnitsPerSecond int64 // int64: a timestamp
+	Local          bool  // of a timestamp: of no zone
 }
 
 // bounded reports whether the file gets bounds of the column's values. A NaN is in no bounds, so that those of floats would say little;
 // bounds of lists and of bytes that are no key are of no use.
 func (c ColumnSpec) bounded() bool {
+	if c.Meaning.Unsigned {
+		return false // they are compared as they lie here, with a sign
+	}
 	switch c.Type.Kind {
 	case feature.Float32, feature.Float64:
 		return false

@@ -11,6 +11,7 @@ import (
 	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/compress/snappy"
 	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/asof-store/asof/feature"
@@ -39,7 +40,11 @@ func schemaElements(columns []ColumnSpec) []format.SchemaElement {
 			repetition = format.Required
 		}
 		if !c.Type.List {
-			elements = append(elements, leafElement(c.Name, c.Type.Kind, repetition, c.FieldID))
+			leaf := leafElement(c.Name, c.Type.Kind, repetition, c.FieldID)
+			if c.Meaning != (Meaning{}) {
+				c.Meaning.annotate(&leaf)
+			}
+			elements = append(elements, leaf)
 			continue
 		}
 		list := group(c.Name, repetition)
@@ -69,6 +74,32 @@ func leafElement(name string, kind feature.Kind, repetition format.FieldRepetiti
 		e.ConvertedType.Set(deprecated.TimestampMicros)
 	}
 	return e
+}
+
+// annotate gives a leaf of integers another meaning than that of their type. The older annotation, which not all of these have, goes.
+func (m Meaning) annotate(e *format.SchemaElement) {
+	e.ConvertedType = thrift.Null[deprecated.ConvertedType]{}
+	unit := format.TimeUnit{Value: &format.MicroSeconds{}}
+	switch m.UnitsPerSecond {
+	case 1e3:
+		unit.Value = &format.MilliSeconds{}
+	case 1e9:
+		unit.Value = &format.NanoSeconds{}
+	}
+	switch {
+	case m.Date:
+		e.LogicalType.Value = &format.DateType{}
+		e.ConvertedType.Set(deprecated.Date)
+	case m.UnitsPerSecond > 0:
+		e.LogicalType.Value = &format.TimestampType{IsAdjustedToUTC: !m.Local, Unit: unit}
+	case m.Unsigned:
+		e.LogicalType.Value = &format.IntType{BitWidth: 32, IsSigned: false}
+		e.ConvertedType.Set(deprecated.Uint32)
+		if e.Type.V == format.Int64 {
+			e.LogicalType.Value = &format.IntType{BitWidth: 64, IsSigned: false}
+			e.ConvertedType.Set(deprecated.Uint64)
+		}
+	}
 }
 
 func physicalOf(k feature.Kind) format.Type {

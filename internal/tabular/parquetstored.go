@@ -57,7 +57,7 @@ func newStoredReader(f *input, schema *arrow.Schema, rows int64, opts ReaderOpti
 func asStored(t arrow.DataType, s parquetio.Stored) bool {
 	switch t := t.(type) {
 	case *arrow.TimestampType:
-		return s.Kind == feature.Int64 && s.UnitsPerSecond == int64(arrow.Second.Multiplier()/t.Unit.Multiplier())
+		return s.Kind == feature.Int64 && s.UnitsPerSecond == unitsPerSecond(t)
 	case *arrow.BooleanType:
 		return s.Kind == feature.Bool
 	case *arrow.Int32Type, *arrow.Uint32Type, *arrow.Date32Type:
