@@ -41,7 +41,7 @@ func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pag
 	if spec.Type.List {
 		e.present += 2
 	}
-	encoding := encodingFor(spec, arrays)
+	encoding := encodingFor(spec, e.values, arrays)
 	if encoding == format.RLEDictionary {
 		if e.dictionary = e.values.dictionary(arrays); e.dictionary == nil {
 			encoding = format.Plain // too many values for one
@@ -321,6 +321,8 @@ type pageValues interface {
 	// encode returns their encoded form, which is good until the next call, or reset.
 	encode(encoding format.Encoding) ([]byte, error)
 	reset()
+	// repeat reports whether at most half of the first sampleRows values of arrays are distinct.
+	repeat(arrays []arrow.Array) bool
 	// dictionary returns one of all values of arrays, nil where it would be too large.
 	dictionary(arrays []arrow.Array) dictionary
 }

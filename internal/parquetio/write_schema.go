@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/compress/snappy"
 	"github.com/parquet-go/parquet-go/deprecated"
@@ -126,81 +124,19 @@ const sampleRows = 1 << 14
 // encodingFor chooses the encoding of a column in a row group from its first rows: deltas for integers that grow from row to row, a
 // dictionary where at most half of a sample's values are distinct, else plain. Sorted int64 keys with 20 rows each take
 // 0.03 B a row as deltas and decode at 340 M rows a CPU second; with a dictionary 0.72 B and 153 M.
-func encodingFor(c ColumnSpec, arrays []arrow.Array) format.Encoding {
+func encodingFor(c ColumnSpec, values pageValues, arrays []arrow.Array) format.Encoding {
 	integer := c.Type.Kind == feature.Int32 || c.Type.Kind == feature.Int64 || c.Type.Kind == feature.Timestamp
 	switch {
 	case c.Type.Kind == feature.Bool:
 		return format.Plain
 	case c.Ordered && integer && !c.Type.List:
 		return format.DeltaBinaryPacked
-	case repeats(arrays):
+	case values.repeat(arrays):
 		return format.RLEDictionary
 	case integer && !c.Type.List:
 		return format.DeltaBinaryPacked
 	}
 	return format.Plain
-}
-
-// repeats reports whether at most half of the first non-NULL values are distinct.
-func repeats(arrays []arrow.Array) bool {
-	distinct, n := sample{}, 0
-	for _, a := range arrays {
-		if list, ok := a.(*array.List); ok {
-			from, _ := list.ValueOffsets(0)
-			_, to := list.ValueOffsets(list.Len() - 1)
-			a = array.NewSlice(list.ListValues(), from, to)
-		}
-		for i := 0; i < a.Len() && n < sampleRows; i++ {
-			if a.IsValid(i) {
-				distinct.add(a, i)
-				n++
-			}
-		}
-	}
-	return n > 0 && 2*(len(distinct.bits)+len(distinct.text)) <= n
-}
-
-// sample is a set of values of one type.
-type sample struct {
-	bits map[uint64]struct{}
-	text map[string]struct{}
-}
-
-func (s *sample) add(a arrow.Array, i int) {
-	var bits uint64
-	switch a := a.(type) {
-	case *array.String:
-		s.addText(a.Value(i))
-		return
-	case *array.Binary:
-		s.addText(string(a.Value(i)))
-		return
-	case *array.Int32:
-		bits = uint64(a.Value(i))
-	case *array.Int64:
-		bits = uint64(a.Value(i))
-	case *array.Timestamp:
-		bits = uint64(a.Value(i))
-	case *array.Float32:
-		bits = uint64(math.Float32bits(a.Value(i)))
-	case *array.Float64:
-		bits = math.Float64bits(a.Value(i))
-	case *array.Boolean:
-		if a.Value(i) {
-			bits = 1
-		}
-	}
-	if s.bits == nil {
-		s.bits = map[uint64]struct{}{}
-	}
-	s.bits[bits] = struct{}{}
-}
-
-func (s *sample) addText(v string) {
-	if s.text == nil {
-		s.text = map[string]struct{}{}
-	}
-	s.text[v] = struct{}{}
 }
 
 // stats sums up the footer of a file of the given size.

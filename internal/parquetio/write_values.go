@@ -101,6 +101,23 @@ func (v *numberValues[T]) dictionary(arrays []arrow.Array) dictionary {
 	return d
 }
 
+func (v *numberValues[T]) repeat(arrays []arrow.Array) bool {
+	d, n := numberDictionary[T]{}, 0
+	for _, a := range arrays {
+		a = elementsOf(a)
+		values := v.of(a)
+		for i := 0; i < len(values) && n < sampleRows; i++ {
+			if a.IsValid(i) {
+				d.number(values[i])
+				if n++; len(d.values) > sampleRows/2 {
+					return false
+				}
+			}
+		}
+	}
+	return n > 0 && 2*len(d.values) <= n
+}
+
 // elementsOf returns the elements of a list in the rows that it has, and anything else as it is.
 func elementsOf(a arrow.Array) arrow.Array {
 	list, ok := a.(*array.List)
@@ -222,6 +239,7 @@ func (v *boolValues) bounds() (low, high []byte) {
 }
 
 func (v *boolValues) encode(format.Encoding) ([]byte, error) { return v.bits, nil }
+func (v *boolValues) repeat([]arrow.Array) bool              { return false } // a bit each is less than a number
 func (v *boolValues) dictionary([]arrow.Array) dictionary    { return nil }
 
 // textValues are strings or bytes, in the memory of the arrays.
@@ -282,6 +300,22 @@ func appendText(dst []byte, values []string) []byte {
 		dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(value))), value...)
 	}
 	return dst
+}
+
+func (v *textValues) repeat(arrays []arrow.Array) bool {
+	distinct, n := map[string]struct{}{}, 0
+	for _, a := range arrays {
+		a = elementsOf(a)
+		for i := 0; i < a.Len() && n < sampleRows; i++ {
+			if a.IsValid(i) {
+				distinct[textAt(a, i)] = struct{}{}
+				if n++; len(distinct) > sampleRows/2 {
+					return false
+				}
+			}
+		}
+	}
+	return n > 0 && 2*len(distinct) <= n
 }
 
 func (v *textValues) dictionary(arrays []arrow.Array) dictionary {
