@@ -138,14 +138,18 @@ func (e *chunkEncoder) add(a arrow.Array, from, to int, level uint8) {
 		return
 	}
 	at := len(e.defs)
-	e.defs = append(e.defs, bytes.Repeat([]byte{level}, to-from)...)
-	if a.NullN() == 0 {
-		return
-	}
-	for i := from; i < to; i++ {
-		if a.IsNull(i) {
-			e.defs[at+i-from] = level - 1
+	e.defs = slices.Grow(e.defs, to-from)[:at+to-from]
+	fill(e.defs[at:], level)
+	eachStretch(a, from, to, func(first, end int, valid bool) {
+		if !valid {
+			fill(e.defs[at+first-from:at+end-from], level-1)
 		}
+	})
+}
+
+func fill(b []byte, value byte) {
+	for i := range b {
+		b[i] = value
 	}
 }
 

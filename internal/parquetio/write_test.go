@@ -414,3 +414,39 @@ func levelled(a arrow.Array, r, column int, required bool) []parquet.Value {
 	}
 	return values
 }
+
+// TestEachStretch cuts arrays of random NULLs, sliced anywhere, into stretches.
+func TestEachStretch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := array.NewInt64Builder(memory.DefaultAllocator)
+		for _, stretch := range rapid.SliceOfN(rapid.IntRange(0, 150), 1, 8).Draw(t, "stretches") {
+			valid := rapid.Bool().Draw(t, "valid")
+			for range stretch {
+				if valid {
+					b.Append(1)
+				} else {
+					b.AppendNull()
+				}
+			}
+		}
+		all := b.NewArray()
+		skip := rapid.IntRange(0, all.Len()).Draw(t, "skip")
+		a := array.NewSlice(all, int64(skip), int64(all.Len()))
+		from := rapid.IntRange(0, a.Len()).Draw(t, "from")
+		to := rapid.IntRange(from, a.Len()).Draw(t, "to")
+		at := from
+		eachStretch(a, from, to, func(first, end int, valid bool) {
+			if first != at || end <= first && to > from {
+				t.Fatalf("a stretch [%d, %d) at %d", first, end, at)
+			}
+			for ; at < end; at++ {
+				if a.IsValid(at) != valid {
+					t.Fatalf("row %d is said to be valid: %v", at, valid)
+				}
+			}
+		})
+		if at != to {
+			t.Fatalf("stretches end at %d, not %d", at, to)
+		}
+	})
+}

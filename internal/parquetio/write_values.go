@@ -3,6 +3,7 @@ package parquetio
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -35,16 +36,49 @@ func (v *numberValues[T]) take(a arrow.Array, from, to int) {
 	if len(v.own) == 0 {
 		v.own = append(v.own, v.values...)
 	}
-	if a.NullN() == 0 {
-		v.own = append(v.own, all...)
-	} else {
-		for i, value := range all {
-			if a.IsValid(from + i) {
-				v.own = append(v.own, value)
-			}
+	eachStretch(a, from, to, func(from, to int, valid bool) {
+		if valid {
+			v.own = append(v.own, v.of(a)[from:to]...)
 		}
-	}
+	})
 	v.values = v.own
+}
+
+// eachStretch calls do with the stretches of [from, to) in which all values of a are valid, or none is.
+func eachStretch(a arrow.Array, from, to int, do func(from, to int, valid bool)) {
+	bitmap, offset := a.NullBitmapBytes(), a.Data().Offset()
+	if a.NullN() == 0 || len(bitmap) == 0 {
+		do(from, to, true)
+		return
+	}
+	for from < to {
+		valid := bitutil.BitIsSet(bitmap, offset+from)
+		end := from + 1
+		for end < to {
+			at := offset + end
+			word, left := stretchWord(bitmap, at, valid)
+			if n := bits.TrailingZeros64(word); n < left {
+				end += n
+				break
+			}
+			end += left
+		}
+		end = min(end, to)
+		do(from, end, valid)
+		from = end
+	}
+}
+
+// stretchWord returns the bits of bitmap from the given one on, as many as there are up to the end of eight bytes; those that are as valid says are 0.
+func stretchWord(bitmap []byte, at int, valid bool) (word uint64, n int) {
+	var eight [8]byte
+	first := at / 8
+	n = copy(eight[:], bitmap[first:])*8 - at%8
+	word = binary.LittleEndian.Uint64(eight[:]) >> (at % 8)
+	if valid {
+		word = ^word
+	}
+	return word, n
 }
 
 func (v *numberValues[T]) most(arrow.Array, int) int {
