@@ -156,7 +156,7 @@ func (f *File) read(p *piece, off, n int64) ([]byte, error) {
 	}
 	have := p.at(from, 0)
 	have = have[:min(len(have), int(to-from))]
-	block := sized(p.block, int(to-from)+bodySlack)[:to-from]
+	block := f.grown(p.block, int(to-from)+bodySlack)[:to-from]
 	fresh := block[copy(block, have):]
 	*p = piece{from: from, block: block}
 	if err := f.readAt(fresh, to-int64(len(fresh))); err != nil {

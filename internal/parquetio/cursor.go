@@ -19,6 +19,7 @@ func (f *File) Read(rowGroup int, path string, t feature.Type, spans []Span) (ar
 	if err != nil {
 		return nil, err
 	}
+	defer s.cursor.free()
 	if spans == nil {
 		spans = []Span{{0, f.groups[rowGroup].Rows}}
 	}
@@ -33,6 +34,7 @@ func (f *File) Take(rowGroup int, path string, t feature.Type, rows []int32) (ou
 		return nil, err
 	}
 	defer f.guard(&err, "column "+path)
+	defer s.cursor.free()
 	s.cursor.reserve(len(rows))
 	for i, r := range rows {
 		if int(r) >= s.rows || r < 0 || i > 0 && r <= rows[i-1] {
@@ -136,6 +138,7 @@ type cursor interface {
 	pick(rows []int32) error // from the first row on; they ascend strictly
 	end() error              // checks, after the last row, that nothing is left
 	restart(group int)       // goes on with another row group
+	free()                   // gives back what was read into; the cursor has no use after that
 	finish() arrow.Array
 }
 
@@ -300,6 +303,8 @@ func (c *columnCursor[T]) restart(group int) {
 	c.walk = c.walk.file.walk(group, c.column)
 	c.dict, c.values, c.value, c.level, c.levels = nil, nil, 0, 0, 0
 }
+
+func (c *columnCursor[T]) free() { c.walk.free() }
 
 func (c *columnCursor[T]) checkSize() error {
 	if c.sink.bytes() > offsetMax {

@@ -67,6 +67,14 @@ func (m *Memory) Reallocate(n int, b []byte) []byte {
 	return grown
 }
 
+// grown returns n bytes for pages, b itself where it has as many.
+func (f *File) grown(b []byte, n int) []byte {
+	if n <= cap(b) || f.memory == nil || n < memoryLeast {
+		return sized(b, n)
+	}
+	return f.memory.Allocate(n)
+}
+
 // allocate returns an empty slice of m's memory with room for n values; of the collector's where m is nil.
 func allocate[T fixedWidth](m *Memory, n int) []T {
 	size := int(unsafe.Sizeof(*new(T)))

@@ -94,6 +94,15 @@ func (w *walker) peek(off int64, n int) ([]byte, error) {
 	return w.file.read(&w.buffer, off, max(int64(n), min(w.ahead-off, readAheadBytes)))
 }
 
+// free gives the memory of pages back. What they were decoded to has been copied.
+func (w *walker) free() {
+	if m := w.file.memory; m != nil {
+		m.Free(w.buffer.block)
+		m.Free(w.body)
+	}
+	w.buffer, w.body = piece{}, nil
+}
+
 // done reports whether the last page has been walked.
 func (w *walker) done() bool { return w.values == 0 || w.pages == 0 }
 
@@ -206,7 +215,7 @@ func (w *walker) load(p *page) ([]byte, error) {
 		return b, nil
 	}
 	levels := p.defLen + p.repLen
-	w.body = sized(w.body, p.full+bodySlack)[:p.full]
+	w.body = w.file.grown(w.body, p.full+bodySlack)[:p.full]
 	copy(w.body, b[:levels])
 	if p.full == levels && len(b) == levels { // nothing but NULLs
 		return w.body, nil
