@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	headerBytesMax = 16 << 20 // headers carry minima and maxima, which may be long strings
-	readAheadBytes = 256 << 10
+	headerBytesMax  = 16 << 20 // headers carry minima and maxima, which may be long strings
+	readAheadBytes  = 256 << 10
+	pageHeaderBytes = 512 // few are longer
 	// A page decompresses to at most inflatedMax, and beyond inflatedFree only if it shrank by no more than
 	// inflationMax: real pages are about 1 MiB, and a megabyte of hostile input must not ask for gigabytes.
 	inflatedMax  = 1 << 30
@@ -91,10 +92,7 @@ func (w *walker) peek(off int64, n int) ([]byte, error) {
 	if have := w.bufOff + int64(len(w.buf)) - off; off >= w.bufOff && have >= int64(n) {
 		return w.buf[off-w.bufOff:], nil
 	}
-	want := min(w.ahead-off, readAheadBytes)
-	if want < int64(n) {
-		want = int64(n)
-	}
+	want := max(int64(n), min(w.ahead-off, max(readAheadBytes, int64(n)+pageHeaderBytes))) // the next header with it
 	b, err := w.file.read(&w.block, off, want)
 	w.buf, w.bufOff = b, off
 	return b, err
@@ -119,7 +117,7 @@ func (w *walker) header() (*page, error) {
 }
 
 func (w *walker) headerAt(off int64) (*page, error) {
-	for size := 512; ; size *= 8 {
+	for size := pageHeaderBytes; ; size *= 8 {
 		b, err := w.peek(off, size)
 		if err != nil {
 			return nil, err
