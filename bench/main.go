@@ -34,7 +34,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{"join", benchJoin}, {"linear", benchLinear}, {"memory", benchMemory}, {"materialize", benchMaterialize}, {"online", benchOnline},
+	return []suite{{"join", benchJoin}, {"linear", benchLinear}, {"memory", benchMemory}, {"materialize-sort", benchMaterialize}, {"materialize-tiles", benchTiles}, {"incremental", benchIncremental}, {"online", benchOnline},
 		{"windows-dense", benchWindowsDense}}
 }
 
@@ -47,7 +47,7 @@ type bench struct {
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "", "a part to run: join, linear, memory, materialize, online or windows-dense (default: all)")
+	only := flags.String("only", "", "a part to run: join, linear, memory, materialize-sort, materialize-tiles, incremental, online or windows-dense (default: all)")
 	dir := flags.String("dir", filepath.Join("build", "bench"), "`directory` of generated data, about 8 GB")
 	peer := flags.String("peer", "", "`python` with DuckDB, to run beside the join (see make bench-peers)")
 	repeat := flags.Int("repeat", 3, "runs of each measurement, of which the median is shown")

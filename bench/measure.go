@@ -33,7 +33,7 @@ type outcome struct {
 func tasks() map[string]func(context.Context, task) (outcome, error) {
 	return map[string]func(context.Context, task) (outcome, error){
 		"make-history": makeHistory, "make-spine": makeSpine, "make-source": makeSource, "make-online": makeOnline,
-		"export": taskExport, "join": taskJoin, "materialize": taskMaterialize, "publish": taskPublish, "get": taskGet,
+		"export": taskExport, "join": taskJoin, "materialize": taskMaterialize, "materialize-all": taskMaterializeAll, "materialize-more": taskMaterializeMore, "publish": taskPublish, "get": taskGet,
 		"make-events": makeEvents, "make-events-spine": makeEventsSpine, "export-windows": taskExportWindows,
 	}
 }

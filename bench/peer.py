@@ -1,4 +1,4 @@
-"""Joins with DuckDB's ASOF JOIN, makes windows, or compares two training sets. The task comes on standard input as JSON; the answer
+"""Joins with DuckDB's ASOF JOIN, makes windows, sorts, groups, or compares two results. The task comes on standard input as JSON; the answer
 goes to standard output: the seconds of the query alone, and a count of rows."""
 
 import json
@@ -89,11 +89,52 @@ def compare(db, task):
     return {"Seconds": 1, "Count": rows}
 
 
+def sort(db, task):
+    """The rows in the order of key and time."""
+    return sorted_to(db, task, "SELECT * FROM read_parquet($source) ORDER BY customer_id, event_time")
+
+
+def group(db, task):
+    """Tiles of an hour, which include the later end, in the order of key and time."""
+    hour = 3600 * 1_000_000
+    return sorted_to(db, task, f"""
+        SELECT customer_id, make_timestamptz(((epoch_us(event_time) - 1) // {hour} + 1) * {hour}) AS event_time,
+            count(*) AS n, sum(amount) AS amount, max(amount) AS top
+        FROM read_parquet($source) GROUP BY 1, 2 ORDER BY 1, 2""")
+
+
+def sorted_to(db, task, query):
+    start = time.monotonic()
+    db.execute(f"COPY ({query}) TO '{task['Out']}' (FORMAT parquet, COMPRESSION snappy)", {"source": task["Spine"]})
+    seconds = time.monotonic() - start
+    rows = db.execute("SELECT count(*) FROM read_parquet($out)", {"out": task["Out"]}).fetchone()[0]
+    return {"Seconds": seconds, "Count": rows}
+
+
+def compare_sort(db, task):
+    return side_by_side(db, task, " OR ".join(f"o.{f} IS DISTINCT FROM p.{f}" for f in FEATURES))
+
+
+def compare_group(db, task):
+    """Sums of the peer's are rounded as it goes, in any order."""
+    return side_by_side(db, task, "o.rows__count IS DISTINCT FROM p.n OR abs(o.amount__sum - p.amount) > 1e-9 * abs(p.amount) OR o.amount__max IS DISTINCT FROM p.top")
+
+
+def side_by_side(db, task, differ):
+    """Counts the rows that differ from the one in the same place."""
+    query = f"""
+        SELECT count(*) FROM read_parquet($ours) o POSITIONAL JOIN read_parquet($peer) p
+        WHERE o.customer_id IS DISTINCT FROM p.customer_id OR epoch_us(o.event_time) IS DISTINCT FROM epoch_us(p.event_time) OR {differ}"""
+    rows = db.execute(query, {"ours": task["History"], "peer": task["Out"]}).fetchone()[0]
+    return {"Seconds": 1, "Count": rows}
+
+
 def main():
     task = json.load(sys.stdin)
     db = duckdb.connect()
     db.execute("SET enable_progress_bar = false")  # it goes to standard output
-    do = {"join": join, "compare": compare, "windows-range": windows_range, "windows-join": windows_join}
+    do = {"join": join, "compare": compare, "windows-range": windows_range, "windows-join": windows_join,
+          "sort": sort, "group": group, "compare-sort": compare_sort, "compare-group": compare_group}
     answer = do[task["Do"]](db, task)
     print(json.dumps(answer))
 

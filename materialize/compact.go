@@ -14,7 +14,7 @@ func (e *Engine) compact(ctx context.Context, view *definitions.View, memory int
 	o.Memory = memory / 2 // the other half: a row group being written
 	var err error
 	if result.Compacted, err = e.Offline.Compact(ctx, view.Name, o); result.Compacted.Commits > 0 {
-		err = errors.Join(err, e.publishResult(ctx, view, result))
+		err = errors.Join(err, e.publishResult(ctx, view, result, nil))
 	}
 	result.Uncompacted = err
 }

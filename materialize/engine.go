@@ -12,6 +12,7 @@ import (
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/offline"
 	"github.com/asof-store/asof/online"
 	"github.com/asof-store/asof/source"
@@ -69,6 +70,8 @@ type Result struct {
 	// Uncompacted is why data files that should have been merged after the run were not, nil otherwise. It fails no run.
 	Uncompacted error
 	Duration    time.Duration
+	// Stages tells where the time went. Several goroutines work at once, so that it is more than Duration.
+	Stages []stages.Work
 }
 
 // MemoryDefault is the sorting memory of an Engine that names none.
@@ -107,16 +110,18 @@ func (e *Engine) Run(ctx context.Context, views []*definitions.View, r Request) 
 }
 
 // run brings one view's offline history up to date, then its online values.
-func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, memory int64) (Result, error) {
+func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, memory int64) (result Result, err error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
 	start := e.now()
-	result := Result{View: view.Name, RunID: r.runID, Range: feature.Range{From: feature.MaxTime, To: feature.MinTime}}
+	result = Result{View: view.Name, RunID: r.runID, Range: feature.Range{From: feature.MaxTime, To: feature.MinTime}}
 	p, err := e.plan(ctx, view, r)
 	if err != nil {
 		return result, err
 	}
+	p.stats = &stages.Stats{}
+	defer func() { result.Stages = p.stats.Work() }()
 	result.Rebuilt, result.Stale, result.Watermark = p.rebuild, p.stale, p.until
 	for _, s := range p.steps {
 		result.Range = feature.Range{From: min(result.Range.From, s.events.From), To: max(result.Range.To, s.events.To)}
@@ -134,7 +139,7 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 		}
 		// The latest values do not wait for history to be filled in behind them.
 		if i < len(p.steps)-1 && watermark < p.until && s.watermark == p.until {
-			if err := e.publishResult(ctx, view, &result); err != nil {
+			if err := e.publishResult(ctx, view, &result, p.stats); err != nil {
 				return result, err
 			}
 		}
@@ -145,7 +150,7 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 			return result, err
 		}
 	}
-	if err := e.publishResult(ctx, view, &result); err != nil {
+	if err := e.publishResult(ctx, view, &result, p.stats); err != nil {
 		return result, err
 	}
 	if result.Commits > 0 {
@@ -156,10 +161,11 @@ func (e *Engine) run(ctx context.Context, view *definitions.View, r Request, mem
 }
 
 // publishResult publishes what a run has computed, and adds it to the run's result.
-func (e *Engine) publishResult(ctx context.Context, view *definitions.View, result *Result) error {
+func (e *Engine) publishResult(ctx context.Context, view *definitions.View, result *Result, stats *stages.Stats) error {
 	if e.Online == nil || !view.Online {
 		return nil
 	}
+	clock := stats.Start(stages.Publish)
 	published, err := e.Publish(ctx, view.View)
 	if errors.Is(err, errRedefined) { // it was not when this run began
 		err = feature.Errorf(feature.ErrConflict, "another process has materialized it by another definition meanwhile: run again with the definitions that are applied now")
@@ -167,6 +173,7 @@ func (e *Engine) publishResult(ctx context.Context, view *definitions.View, resu
 	if err != nil {
 		return fmt.Errorf("publishing view %s: %w", view.Name, err)
 	}
+	clock.Stop(published.Keys, 0)
 	result.Published.Keys += published.Keys
 	result.Published.Rebuilt = result.Published.Rebuilt || published.Rebuilt
 	return nil
@@ -181,6 +188,7 @@ type planned struct {
 	files []source.FileStat
 	until feature.Time // the watermark after the run
 	label string       // names the tasks of a step to the reporter
+	stats *stages.Stats
 }
 
 // plan decides what a run with a request does.
@@ -265,7 +273,7 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 	begun := e.now()
 	view, rowsView := p.view, rowsOf(p.view)
 	// The other half of the memory: what is being read, the buckets being sorted, and a row group being written.
-	options := sortOptions{dir: e.TempDir, budget: memory / 2, rows: rowsWithin(p.files, st.rows)}
+	options := sortOptions{dir: e.TempDir, budget: memory / 2, rows: rowsWithin(p.files, st.rows), stats: p.stats}
 	if view.Windowed() {
 		options.tiles = view.View
 	}
@@ -278,7 +286,7 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 	commit := offline.Commit{Base: p.base, Range: st.events, Rebuild: p.rebuild, Progress: offline.Progress{
 		Watermark: st.watermark, Start: st.start, Range: st.events, RunID: result.RunID, Hash: view.Hash, Version: e.Version,
 		Sources: sourceFiles(p.files), Stale: st.left, RowsRead: rows.Rows,
-	}, Took: func() time.Duration { return e.now().Sub(begun) }}
+	}, Took: func() time.Duration { return e.now().Sub(begun) }, Stats: p.stats}
 	bar := e.start(p.label+": writing", rows.Rows-filtered)
 	defer bar.Fail()
 	snapshot, err := e.Offline.Replace(ctx, view.View, commit, func(w *offline.Writer) error {
@@ -287,7 +295,10 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 			if !view.Windowed() {
 				return []arrow.RecordBatch{rows}, nil
 			}
-			return tilesOf(view.View, rowsView, rows)
+			clock := p.stats.Start(stages.Compute)
+			tiles, err := tilesOf(view.View, rowsView, rows)
+			clock.Stop(0, 0)
+			return tiles, err
 		}, func(batch arrow.RecordBatch) error {
 			result.Rows += batch.NumRows()
 			return w.Write(batch)
@@ -340,7 +351,7 @@ func (e *Engine) readInto(ctx context.Context, p *planned, events feature.Range,
 	for i := range workers {
 		workers[i] = worker{computer: *newComputer(view, rowsView), feeder: s.feeder(), part: -1}
 	}
-	request := source.Request{Range: events, Keys: view.SourceKeys(), Columns: view.SourceColumns(), Files: p.files}
+	request := source.Request{Range: events, Keys: view.SourceKeys(), Columns: view.SourceColumns(), Files: p.files, Stats: p.stats}
 	stats, err = source.ReadParts(ctx, view.Source.Spec, request, len(workers), func(i, part int, b source.Batch) error {
 		bar.Add(b.Record.NumRows())
 		w := &workers[i]
@@ -348,10 +359,12 @@ func (e *Engine) readInto(ctx context.Context, p *planned, events feature.Range,
 			w.part, w.batches = part, 0
 		}
 		w.batches++
+		clock := p.stats.Start(stages.Compute)
 		rows, err := w.rows(b.Record)
 		if err != nil {
 			return fmt.Errorf("%s, rows from %d: %w", b.File, b.FirstRow, err)
 		}
+		clock.Stop(rows.NumRows(), 0)
 		w.filtered += b.Record.NumRows() - rows.NumRows()
 		if rows.NumRows() == 0 {
 			return nil

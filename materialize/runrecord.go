@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // Outcome is how a run ended.
@@ -61,6 +62,8 @@ type RunRecord struct {
 	Skipped int64      `json:"skipped"` // bad rows left out
 	Keys    int64      `json:"keys"`    // published by the run's own process
 	Error   string     `json:"error,omitempty"`
+	// Stages tells where the time went; several of them go on at once.
+	Stages []stages.Work `json:"stages,omitempty"`
 }
 
 // errorBytesMax bounds the message that is kept of an error.
@@ -70,6 +73,7 @@ const errorBytesMax = 2 << 10
 func (r *RunRecord) finish(result Result, outcome Outcome, err error, took time.Duration) {
 	r.Outcome, r.Seconds = outcome, took.Round(time.Microsecond).Seconds()
 	r.Rebuilt, r.Rows, r.Skipped, r.Keys = result.Rebuilt, result.Rows, result.Skipped, result.Published.Keys
+	r.Stages = result.Stages
 	if computed := result.Range; computed != (feature.Range{}) && !computed.Empty() {
 		r.From, r.To = instant(computed.From), instant(computed.To)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -20,7 +21,8 @@ func goldenRuns() []RunRecord {
 	from, to := time.Date(2026, 1, 30, 0, 0, 0, 1000, time.UTC), time.Date(2026, 1, 31, 0, 0, 3, 123456000, time.UTC)
 	return []RunRecord{
 		{RunID: "0191f3ab-0000-4000-8000-000000000001", View: "customer_spend", By: ByScheduler, Attempt: 1, PID: 4711, Started: to, Seconds: 12.345678,
-			Outcome: RunOK, From: &from, To: &to, Rows: 120_000, Skipped: 3, Keys: 4500},
+			Outcome: RunOK, From: &from, To: &to, Rows: 120_000, Skipped: 3, Keys: 4500,
+			Stages: []stages.Work{{Stage: stages.Read, Seconds: 0.25, Bytes: 3 << 20}, {Stage: stages.Publish, Seconds: 1.5, Rows: 4500}}},
 		{RunID: "0191f3ab-0000-4000-8000-000000000002", View: "customer_profile", By: ByCommand, Attempt: 1, PID: 4712, Started: to, Seconds: 0.5,
 			Outcome: RunFailed, To: &to, Rebuilt: true, Error: "view customer_profile: column \"age\" has <no> value\nin data/a.parquet"},
 		{RunID: "0191f3ab-0000-4000-8000-000000000003", View: "customer_spend", By: ByScheduler, Attempt: 2, PID: 4711, Started: to},

@@ -152,14 +152,56 @@ type buckets[K keysort.Ordered] struct {
 	keys   []K
 	events []int64
 	create []int64 // nil where rows have no created times
+	// slots cut the span of integer keys evenly: slot i has the number of beginnings before it, and the last all of them. Most have
+	// but one or none within.
+	slots []uint16
+	shift uint // of the distance from the first key
 }
+
+// slotsMax is how many slots there are at most: their numbers fit the first-level cache.
+const slotsMax = 1 << 12
 
 // count returns the number of buckets.
 func (b *buckets[K]) count() int { return len(b.keys) + 1 }
 
+// index fills slots.
+func (b *buckets[K]) index() {
+	keys, ok := any(b.keys).([]int64)
+	if !ok || len(keys) == 0 {
+		return
+	}
+	span := uint64(keys[len(keys)-1]) - uint64(keys[0])
+	for span>>b.shift >= slotsMax-1 {
+		b.shift++
+	}
+	b.slots = make([]uint16, span>>b.shift+2)
+	for _, key := range keys {
+		b.slots[(uint64(key)-uint64(keys[0]))>>b.shift+1]++
+	}
+	for i := 1; i < len(b.slots); i++ {
+		b.slots[i] += b.slots[i-1]
+	}
+}
+
+// among returns between which beginnings a key's bucket is to be looked for.
+func (b *buckets[K]) among(key K) (low, high int) {
+	if b.slots == nil {
+		return 0, len(b.keys)
+	}
+	k, first := any(key).(int64), any(b.keys[0]).(int64)
+	if k < first {
+		return 0, 0
+	}
+	slot := (uint64(k) - uint64(first)) >> b.shift
+	if slot >= uint64(len(b.slots)-1) {
+		return len(b.keys), len(b.keys)
+	}
+	return int(b.slots[slot]), int(b.slots[slot+1])
+}
+
 // of returns which bucket a row is in: how many of the beginnings are not after it.
 func (b *buckets[K]) of(key K, h *keysort.Head[K], row int) int {
-	low, high := 0, len(b.keys)
+	low, high := b.among(key)
 	for low < high {
 		mid := int(uint(low+high) / 2)
 		if k := b.keys[mid]; k < key || k == key && b.reached(mid, h, row) {
@@ -218,6 +260,7 @@ func (s *externalSort[K]) choose(pieces []piece, n int) *buckets[K] {
 			b.create = append(b.create, sample.Created[r])
 		}
 	}
+	b.index()
 	return b
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/parquetio"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // groupBytesMax bounds the rows that are held for a row group, for tables with very many or very wide columns.
@@ -23,6 +24,7 @@ type output struct {
 	order   []string // the sort order's columns
 	spec    iceberg.PartitionSpec
 	orderID *int // Iceberg sort order id of the files; nil when rows are not sorted
+	stats   *stages.Stats
 
 	pending []arrow.RecordBatch // the rows of the row group to come
 	rows    int
@@ -177,7 +179,7 @@ func (o *output) openFile() error {
 	}
 	opts := o.run.store.opts
 	o.file, o.buffer = f, bufio.NewWriterSize(f, 1<<20)
-	parquetOpts := parquetio.WriterOptions{RowGroupRows: opts.RowGroupRows, PageRows: opts.PageRows}
+	parquetOpts := parquetio.WriterOptions{RowGroupRows: opts.RowGroupRows, PageRows: opts.PageRows, Stats: o.stats}
 	if o.orderID != nil {
 		parquetOpts.KeyValues = map[string]string{sortedBy: sortedByASOF}
 	}
@@ -197,7 +199,9 @@ func (o *output) closeFile() error {
 	}
 	path := o.file.Name()
 	if err == nil {
+		clock := o.stats.Start(stages.Commit)
 		err = o.file.Close()
+		clock.Stop(0, 0)
 	}
 	if err != nil {
 		o.file.abandon()

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // SourceFile is a file of a view's source as a run saw it.
@@ -84,6 +85,8 @@ type Commit struct {
 	Progress Progress
 	// Took is asked, just before the commit, how long the run has taken; nil: that is not noted.
 	Took func() time.Duration
+	// Stats is told of the writing and of the commit; nil: nobody is.
+	Stats *stages.Stats
 }
 
 // The snapshot properties. Numbers are decimal; times are microseconds since the epoch.

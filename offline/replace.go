@@ -12,6 +12,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // tableProperties are those of new tables. Format version 2 is what every engine reads. Metadata versions hold all snapshots,
@@ -75,6 +76,7 @@ func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write
 	if err != nil {
 		return nil, err
 	}
+	clock := c.Stats.Start(stages.Commit)
 	if err := s.opts.Disk.SyncDir(filepath.Join(r.dir, "data")); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "view %s: making its data files durable: %w", view.Name, err)
 	}
@@ -82,6 +84,7 @@ func (s *Store) Replace(ctx context.Context, view *feature.View, c Commit, write
 	if err != nil {
 		return nil, err
 	}
+	clock.Stop(p.commit.Progress.Rows, 0)
 	return s.open(ctx, view.Name, done, done.meta.CurrentSnapshot())
 }
 
@@ -255,7 +258,7 @@ func (p *replacement) stageOrder(schema *iceberg.Schema) error {
 // write runs the caller's function and returns the files that it has filled.
 func (p *replacement) write(ctx context.Context, write func(*Writer) error) ([]iceberg.DataFile, error) {
 	id := p.meta.DefaultSortOrder()
-	out := &output{run: p.run, columns: p.columns, order: p.order, spec: p.meta.PartitionSpec(), orderID: &id}
+	out := &output{run: p.run, columns: p.columns, order: p.order, spec: p.meta.PartitionSpec(), orderID: &id, stats: p.commit.Stats}
 	defer out.abandon()
 	w := &Writer{ctx: ctx, view: p.view, fields: p.view.Columns(), rng: p.commit.Range, order: order{keys: len(p.view.Keys)}, out: out}
 	if err := write(w); err != nil {

@@ -12,9 +12,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/parquetio"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/bmatcuk/doublestar/v4"
 )
 
@@ -74,12 +77,42 @@ func isHidden(match, pattern string) bool {
 	return false
 }
 
-// open opens a file that [Files] has found.
-func (s *Spec) open(file string) (*parquetio.File, error) {
-	if s.Disk == nil {
-		return parquetio.Open(s.path(file))
+// open opens a file that [Files] has found; stats, which may be nil, is told of what is read of it, within the time of decoding.
+func (s *Spec) open(file string, stats *stages.Stats) (*parquetio.File, error) {
+	d := s.Disk
+	if d == nil {
+		d = disk.OS{}
 	}
-	return parquetio.OpenOn(s.Disk, s.path(file))
+	if stats != nil {
+		d = timedDisk{d, stats}
+	}
+	return parquetio.OpenOn(d, s.path(file))
+}
+
+// timedDisk measures the reading of its files.
+type timedDisk struct {
+	disk.FS
+	stats *stages.Stats
+}
+
+func (d timedDisk) OpenFile(path string, flag int, perm fs.FileMode) (disk.File, error) {
+	f, err := d.FS.OpenFile(path, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return timedFile{f, d.stats}, nil
+}
+
+type timedFile struct {
+	disk.File
+	stats *stages.Stats
+}
+
+func (f timedFile) ReadAt(b []byte, off int64) (int, error) {
+	begun := time.Now()
+	n, err := f.File.ReadAt(b, off)
+	f.stats.Within(stages.Decode, stages.Read, time.Since(begun), 0, int64(n))
+	return n, err
 }
 
 // path is where a file of the source is opened.

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/parquetio"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // input is where the values of a column come from.
@@ -62,6 +63,7 @@ func (r *fileReader) readGroup(ctx context.Context, group int, g parquetio.RowGr
 			return err
 		}
 		b := batch{fileReader: r, group: group, first: g.FirstRow, span: parquetio.Span{From: from, To: min(from+r.batchRows, g.Rows)}}
+		b.clock = r.request.Stats.Start(stages.Decode)
 		if err := b.selectEvents(!bounded); err != nil {
 			return err
 		}
@@ -81,6 +83,7 @@ type batch struct {
 	spans []parquetio.Span // the rows wanted
 	rows  int              // in spans
 	event arrow.Array      // of spans
+	clock stages.Clock     // of decoding
 }
 
 // scan reads the wanted rows of column i.
@@ -175,6 +178,7 @@ func gather(times []arrow.Timestamp, spans []parquetio.Span, first, rows int) ar
 // emit reads the other columns of the wanted rows and hands them out.
 func (b *batch) emit() error {
 	if b.rows == 0 {
+		b.clock.Stop(0, 0)
 		return nil
 	}
 	columns := make([]arrow.Array, len(b.columns))
@@ -190,6 +194,7 @@ func (b *batch) emit() error {
 		return err
 	}
 	if b.rows == 0 {
+		b.clock.Stop(0, 0)
 		return nil
 	}
 	for i := range columns {
@@ -205,6 +210,7 @@ func (b *batch) emit() error {
 	b.stats.Rows += int64(b.rows)
 	b.stat.RowsRead += int64(b.rows)
 	record := array.NewRecordBatch(b.schema, columns, int64(b.rows))
+	b.clock.Stop(int64(b.rows), 0)
 	return b.yield(Batch{Record: record, File: b.stat.Path, FirstRow: b.first + int64(b.spans[0].From), group: b.first, spans: b.spans})
 }
 

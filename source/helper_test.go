@@ -28,16 +28,22 @@ func write[T any](t testing.TB, root, file string, rows []T, opts ...parquet.Wri
 func rows(spec Spec, request Request) ([]string, Stats, error) {
 	var out []string
 	stats, err := Read(context.Background(), spec, request, func(b Batch) error {
-		for i := range int(b.Record.NumRows()) {
-			line := b.File
-			for _, c := range b.Record.Columns() {
-				line += " " + c.ValueStr(i)
-			}
-			out = append(out, line)
-		}
+		out = append(out, texts(b)...)
 		return nil
 	})
 	return out, stats, err
+}
+
+// texts returns the rows of a batch as texts.
+func texts(b Batch) (out []string) {
+	for i := range int(b.Record.NumRows()) {
+		line := b.File
+		for _, c := range b.Record.Columns() {
+			line += " " + c.ValueStr(i)
+		}
+		out = append(out, line)
+	}
+	return out
 }
 
 func field(name string, k feature.Kind) feature.Field {

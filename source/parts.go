@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -11,8 +12,8 @@ import (
 	"github.com/asof-store/asof/internal/parquetio"
 )
 
-// partRows is about how many rows a part has: some tens of milliseconds of work, so that workers end at nearly the same time.
-const partRows = 1 << 18
+// PartRows is the default of Request.PartRows: some tens of milliseconds of work, so that workers end at nearly the same time.
+const PartRows = 1 << 18
 
 // ReadParts is [Read] by several workers at once. The row groups of the files make parts, which are numbered in source order; a part is read by one
 // worker, which calls yield with the part's number and its own, from 0. Batches of one part come in source order.
@@ -26,7 +27,7 @@ func ReadParts(ctx context.Context, spec Spec, request Request, workers int, yie
 			return Stats{}, err
 		}
 	}
-	p := &parts{reader: newReader(&spec, &request, files, nil), files: files}
+	p := &parts{reader: newReader(&spec, &request, files, nil), files: files, partRows: cmp.Or(request.PartRows, PartRows)}
 	var group errgroup.Group
 	for w := range max(1, workers) {
 		group.Go(func() error {
@@ -44,16 +45,17 @@ func ReadParts(ctx context.Context, spec Spec, request Request, workers int, yie
 
 // parts deals the parts of a source to workers.
 type parts struct {
-	mu      sync.Mutex
-	reader  *reader // what all of them find out
-	files   []FileStat
-	at      int // file to open next
-	current *openFile
-	group   int // of current, to be dealt next
-	dealt   int // parts
-	skipped bool
-	failed  int // the first part that has failed, by number, if err is not nil
-	err     error
+	mu       sync.Mutex
+	reader   *reader // what all of them find out
+	files    []FileStat
+	at       int // file to open next
+	current  *openFile
+	group    int // of current, to be dealt next
+	dealt    int // parts
+	partRows int
+	skipped  bool
+	failed   int // the first part that has failed, by number, if err is not nil
+	err      error
 }
 
 // openFile is a file of which parts are being read.
@@ -108,7 +110,7 @@ func (p *parts) next() (part, bool) {
 		if p.current != nil {
 			if groups := p.current.file.RowGroups(); p.group < len(groups) {
 				next := part{of: p.current, number: p.dealt, from: p.group}
-				for rows := 0; p.group < len(groups) && rows < partRows; p.group++ {
+				for rows := 0; p.group < len(groups) && rows < p.partRows; p.group++ {
 					rows += groups[p.group].Rows
 				}
 				next.to = p.group

@@ -12,6 +12,7 @@ import (
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/nearest"
 	"github.com/asof-store/asof/internal/parquetio"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // Read hands the rows whose event time lies in the request's range to yield, in source order: by the paths of the
@@ -117,10 +118,12 @@ func (r *reader) readFile(ctx context.Context, stat *FileStat) error {
 
 // openFile opens a file and finds its columns.
 func (r *reader) openFile(stat *FileStat) (*fileReader, error) {
-	f, err := r.spec.open(stat.Path)
+	clock := r.request.Stats.Start(stages.Decode)
+	f, err := r.spec.open(stat.Path, r.request.Stats)
 	if err != nil {
 		return nil, r.spec.changedSince(stat, r.spec.wrap(err))
 	}
+	clock.Stop(0, 0)
 	stat.RowsRead, stat.Rows = 0, f.Rows()
 	fr := &fileReader{reader: r, file: f, stat: stat, inputs: make([]input, len(r.columns))}
 	for _, c := range f.Columns() {

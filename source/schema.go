@@ -89,7 +89,7 @@ func Inspect(ctx context.Context, spec Spec) (*Schema, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		f, err := spec.open(file.Path)
+		f, err := spec.open(file.Path, nil)
 		if err != nil {
 			return nil, spec.wrap(err)
 		}

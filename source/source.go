@@ -13,6 +13,7 @@ import (
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/parquetio"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // Spec says where the rows of a source are.
@@ -51,6 +52,10 @@ type Request struct {
 	BatchRows     int // at most; 0 is [BatchRows]
 	// Files are the files to read, as [Survey] gave them; nil are those that the glob finds.
 	Files []FileStat
+	// PartRows is about how many rows a part of [ReadParts] has; 0 is [PartRows].
+	PartRows int
+	// Stats is told of reading and decoding; nil: nobody is.
+	Stats *stages.Stats
 }
 
 // Batch is a piece of one file.

@@ -65,7 +65,7 @@ func Pieces(ctx context.Context, spec Spec, files []FileStat, events feature.Ran
 }
 
 func piecesOf(spec *Spec, stat *FileStat, events feature.Range) (pieces []Piece, err error) {
-	f, err := spec.open(stat.Path)
+	f, err := spec.open(stat.Path, nil)
 	if err != nil {
 		return nil, spec.changedSince(stat, spec.wrap(err))
 	}

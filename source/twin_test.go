@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/asof-store/asof/feature"
@@ -80,6 +83,82 @@ func TestReadEqualsLoop(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// ReadParts gives what Read gives, batches in the order of their parts, and fails with the same error.
+func TestReadPartsEqualsRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		root, err := os.MkdirTemp("", "asof-source")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(root)
+		bad := rapid.IntRange(0, 3).Draw(t, "bad of 300")
+		for i := range rapid.IntRange(1, 5).Draw(t, "files") {
+			var rows []twinRow
+			for n := range rapid.IntRange(0, 40).Draw(t, "rows") {
+				at, key, value := int64(10*i+n), fmt.Sprint(n), float32(i)
+				r := twinRow{Time: &at, Key: &key, Value: &value}
+				if rapid.IntRange(0, 299).Draw(t, "bad") < bad {
+					r.Key = nil
+				}
+				rows = append(rows, r)
+			}
+			if err := parquet.WriteFile(filepath.Join(root, fmt.Sprint(i, ".parquet")), rows, parquet.MaxRowsPerRowGroup(int64(rapid.IntRange(1, 20).Draw(t, "group")))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		spec := Spec{Name: "s", Root: root, Glob: "*.parquet", EventTime: "t", BadRows: BadRows(rapid.IntRange(0, 1).Draw(t, "bad rows"))}
+		files, err := Survey(t.Context(), spec, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := feature.Time(rapid.Int64Range(-5, 90).Draw(t, "from"))
+		request := Request{Range: feature.Range{From: from, To: from + 40}, Keys: []feature.Field{field("key", feature.String)}, Columns: []feature.Field{field("value", feature.Float64)},
+			BatchRows: rapid.IntRange(1, 30).Draw(t, "batch"), PartRows: rapid.IntRange(1, 60).Draw(t, "part"), Files: files}
+		want, wantStats, wantErr := rows(spec, request)
+		workers := rapid.IntRange(1, 4).Draw(t, "workers")
+		var mu sync.Mutex
+		parts := map[int][]string{}
+		stats, err := ReadParts(t.Context(), spec, request, workers, func(worker, part int, b Batch) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if worker < 0 || worker >= workers {
+				t.Errorf("worker %d of %d", worker, workers)
+			}
+			parts[part] = append(parts[part], texts(b)...)
+			return nil
+		})
+		// A file that is known to lie outside of the range is passed over, so that its bad rows are not found.
+		if wantErr != nil && (err == nil || err.Error() != wantErr.Error()) && overlapping(files, request.Range) == len(files) || wantErr == nil && err != nil {
+			t.Fatalf("the error is %v, that of Read %v", err, wantErr)
+		}
+		if wantErr != nil || err != nil {
+			return
+		}
+		var got []string
+		for _, part := range slices.Sorted(maps.Keys(parts)) {
+			got = append(got, parts[part]...)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || stats.Rows != wantStats.Rows {
+			t.Fatalf("%d rows, not %d: %s", stats.Rows, wantStats.Rows, diff)
+		}
+		for i, f := range stats.Files {
+			if f.RowsRead != wantStats.Files[i].RowsRead || f.Rows != wantStats.Files[i].Rows {
+				t.Fatalf("file %+v, not %+v", f, wantStats.Files[i])
+			}
+		}
+	})
+}
+
+// overlapping returns how many files have rows in a range, or may.
+func overlapping(files []FileStat, events feature.Range) (n int) {
+	for _, f := range files {
+		if f.Events().Empty() || f.Events().Overlaps(events) {
+			n++
+		}
+	}
+	return n
 }
 
 func loop(files [][]twinRow, span feature.Range) (out []string, bad int) {

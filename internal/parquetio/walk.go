@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	headerBytesMax = 16 << 20 // headers carry minima and maxima, which may be long strings
-	readAheadBytes = 256 << 10
+	headerBytesMax  = 16 << 20 // headers carry minima and maxima, which may be long strings
+	readAheadBytes  = 256 << 10
+	pageHeaderBytes = 512 // few are longer
 	// A page decompresses to at most inflatedMax, and beyond inflatedFree only if it shrank by no more than
 	// inflationMax: real pages are about 1 MiB, and a megabyte of hostile input must not ask for gigabytes.
 	inflatedMax  = 1 << 30
@@ -122,7 +123,7 @@ func (w *walker) header() (*page, error) {
 }
 
 func (w *walker) headerAt(off int64) (*page, error) {
-	for size := 512; ; size *= 8 {
+	for size := pageHeaderBytes; ; size *= 8 {
 		b, err := w.peek(off, size)
 		if err != nil {
 			return nil, err

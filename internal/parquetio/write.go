@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // ColumnSpec describes a column to be written.
@@ -68,6 +69,7 @@ type WriterOptions struct {
 	KeyValues    map[string]string // written into the footer
 	Codec        compress.Codec    // default: Snappy, see defaultCodec
 	Workers      int               // columns that are encoded at once; default: the number of processors
+	Stats        *stages.Stats     // is told of encoding and writing; nil: nobody is
 }
 
 // The defaults of [WriterOptions].
@@ -182,10 +184,12 @@ func (w *Writer) Flush() error {
 	group.SetLimit(w.opts.Workers)
 	for i, c := range w.columns {
 		group.Go(func() (err error) {
+			clock := w.opts.Stats.Start(stages.Write)
 			chunks[i], err = encodeChunk(c, w.column(i), &w.opts, w.spare[i])
 			if err != nil {
 				return feature.Errorf(feature.ErrInternal, "writing Parquet column %s: %w", c.Name, err)
 			}
+			clock.Stop(0, 0)
 			return nil
 		})
 	}
@@ -206,6 +210,7 @@ func (w *Writer) writeGroup(chunks []chunk) error {
 	if err := w.begin(); err != nil {
 		return err
 	}
+	clock := w.opts.Stats.Start(stages.Write)
 	group := format.RowGroup{NumRows: int64(w.rows), FileOffset: w.out.size, Ordinal: int16(len(w.groups))}
 	for i := range chunks {
 		c := &chunks[i]
@@ -218,6 +223,7 @@ func (w *Writer) writeGroup(chunks []chunk) error {
 		group.TotalByteSize += c.meta.TotalUncompressedSize
 		group.TotalCompressedSize += c.meta.TotalCompressedSize
 	}
+	clock.Stop(group.NumRows, group.TotalCompressedSize)
 	w.groups, w.chunks = append(w.groups, group), append(w.chunks, chunks)
 	return nil
 }
