@@ -151,7 +151,7 @@ func taskJoin(ctx context.Context, t task) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	return outcome{Seconds: time.Since(start).Seconds(), Count: int64(len(a.Found))}, nil
+	return outcome{Seconds: time.Since(start).Seconds(), Count: int64(len(a.Rows))}, nil
 }
 
 // readSpine reads the keys and times of a spine.

@@ -278,7 +278,7 @@ func (w *publication) write(ctx context.Context, keys []arrow.Array, rows int) e
 }
 
 func (w *publication) writeKey(key feature.Key, a *pointintime.Answer, columns []arrow.Array, i int) error {
-	if !a.Found[i] {
+	if !a.Found(i) {
 		return w.p.Delete(key)
 	}
 	row := online.Row{Event: a.EventTimes[i], AsOf: w.next.Watermark, Values: columns, Index: i}
