@@ -42,7 +42,7 @@ func randomModel(t *rapid.T) *model {
 		{Name: "v", Keys: []feature.Field{field("k")}, Features: []feature.Feature{{Field: field("a")}, {Field: field("b")}}},
 		{Name: "w", Keys: []feature.Field{field("k"), field("l")}, Features: []feature.Feature{{Field: field("a")}}},
 	}}
-	m.groups = []*feature.OnDemand{{Name: "g", Request: []feature.Field{field("x"), field("y")}}, {Name: "h", Request: []feature.Field{field("x")}}}
+	m.groups = []*feature.OnDemand{{Name: "g", Request: []feature.Field{field("x"), field("y")}}, {Name: "h", Request: []feature.Field{field("x"), field("k")}}}
 	for range rapid.IntRange(1, 6).Draw(t, "features") {
 		m.add(t, m.groups[rapid.IntRange(0, 1).Draw(t, "group")])
 	}
@@ -133,6 +133,9 @@ func TestComputeAgreesWithInlining(t *testing.T) {
 		const rows = 5
 		in, base := Inputs{Rows: rows, Columns: map[string]arrow.Array{}}, map[string]arrow.Array{}
 		for _, f := range slices.Concat(svc.KeyFields(), svc.RequestFields()) {
+			if in.Columns[f.Name] != nil {
+				t.Fatalf("the service takes %s twice", f.Name)
+			}
 			in.Columns[f.Name] = column(t, f.Name, rows)
 			base[f.Name] = in.Columns[f.Name]
 		}

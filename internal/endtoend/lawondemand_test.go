@@ -144,6 +144,14 @@ func (w *lawWorld) checkOnDemandExport(t *rapid.T, spine []lawRow, set map[strin
 	}
 	alone, err := w.exportService("alone", spine, o)
 	w.must(err)
+	sOf := func(features []pointintime.FeatureReport) pointintime.FeatureReport {
+		r := features[slices.IndexFunc(features, func(r pointintime.FeatureReport) bool { return r.Column == "s" })]
+		r.Age = nil
+		return r
+	}
+	if got, want := sOf(w.last.Features), sOf(counted); got != want {
+		t.Fatalf("the manifest counts %+v beside what is looked up for others, %+v without", got, want)
+	}
 	for i := range spine {
 		if got, want := cell(alone["d__f0"], i), cell(set["f0"], i); got != want {
 			t.Fatalf("export of f0 for %+v: got %v by itself, %v beside what it takes\n%s", spine[i], got, want, w.def.yaml())
