@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -63,31 +62,4 @@ func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, status.Error(code, "stored data is damaged: see the server's log")
 	}
 	return nil, status.Error(code, err.Error())
-}
-
-// faults collects what is wrong with the fields of a request.
-type faults struct {
-	violations []*errdetails.BadRequest_FieldViolation
-}
-
-// add notes a fault of the field, given by its path in the request.
-func (f *faults) add(field, format string, args ...any) {
-	f.violations = append(f.violations, &errdetails.BadRequest_FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
-}
-
-// err returns InvalidArgument with all faults as details and the first in the message; nil without faults.
-func (f *faults) err() error {
-	if len(f.violations) == 0 {
-		return nil
-	}
-	first := f.violations[0]
-	text := first.Field + ": " + first.Description
-	if n := len(f.violations) - 1; n > 0 {
-		text += fmt.Sprintf(" (and %d more)", n)
-	}
-	st, err := status.New(codes.InvalidArgument, text).WithDetails(&errdetails.BadRequest{FieldViolations: f.violations})
-	if err != nil {
-		return err
-	}
-	return st.Err()
 }
