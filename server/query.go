@@ -24,6 +24,7 @@ type Asked struct {
 // FeatureName names a feature of a view.
 type FeatureName struct{ View, Feature string }
 
+// String returns view.feature.
 func (n FeatureName) String() string { return n.View + "." + n.Feature }
 
 // Query is what a request asks for, found in the definitions of its moment.
