@@ -174,14 +174,23 @@ func (s *Server) Answer(ctx context.Context, q *Query, inputs []Input) (*Answer,
 	}
 	if most := s.rowsMax(q); rows > most {
 		var f faults
-		f.add("keys", "%d rows of %d features are more than the %d values of one request: ask for %d rows at a time, or stream them", rows, len(q.names), s.options.MaxValues, most)
+		f.add("keys", "%d rows of %d features are more than the %d values of one request: ask for %d rows at a time, or stream them", rows, q.values(), s.options.MaxValues, most)
 		return nil, f.err()
 	}
 	return s.lookup(ctx, q, columns)
 }
 
 // rowsMax returns how many rows of q one request may ask for.
-func (s *Server) rowsMax(q *Query) int { return s.options.MaxValues / max(1, len(q.names)) }
+func (s *Server) rowsMax(q *Query) int { return s.options.MaxValues / max(1, q.values()) }
+
+// values returns how many values a row of q takes: those that are looked up, and those that are computed of them.
+func (q *Query) values() int {
+	n := len(q.service.Computed)
+	for i := range q.service.Refs {
+		n += len(q.service.Refs[i].Lookups())
+	}
+	return n
+}
 
 // lookupsMax bounds how often a request is looked up, since other definitions of its views may be published meanwhile.
 const lookupsMax = 4
