@@ -17,6 +17,7 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/online"
+	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
 
 // version makes definitions of two views, a and b, of the given features, whose definitions are those features, and a service of all of them.
@@ -215,5 +216,39 @@ func TestRefit(t *testing.T) {
 	restless := start(t, store, func() *Model { n := *m; return &n }, Options{Refit: func(context.Context) error { refits++; return nil }})
 	if _, err := restless.features.GetFeatures(context.Background(), ofService("global")); status.Code(err) != codes.Unavailable || refits != 1+lookupsMax-1 {
 		t.Errorf("%v, after %d looks", err, refits)
+	}
+}
+
+// TestFitOnDemand: on-demand features, in a service and by name, take what is published of a view whose new definition waits, and say so
+// where they cannot.
+func TestFitOnDemand(t *testing.T) {
+	before, after := testModel(), testModel()
+	store := newStore(t, before)
+	world := after.Views["world"]
+	world.Hash = "changed"
+	world.Features = append([]feature.Feature{{Field: feature.Field{Name: "extra", Type: feature.Scalar(feature.Float64)}}}, world.Features...)
+	after.OnDemand["price"] = priceOf(world)
+	after.OnDemand["price"].Features[0].Inputs[1].Feature = 1
+	after.OnDemand["fee"] = priceOf(world) // takes world.extra
+	priced := &after.Services["priced"].Refs[1]
+	priced.Inputs[0] = 1
+	states, err := store.States()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fitted := Fit([]*Model{after, before}, states)
+	s := start(t, store, func() *Model { return fitted }, Options{Now: clockAt(50 * hour)})
+	for name, req := range map[string]*asofv1.GetFeaturesRequest{
+		"service": with(ofService("priced", ints(fieldCustomer, 1)), floats("amount", 4)),
+		"by name": with(named([]string{"price.local"}), floats("amount", 4)),
+	} {
+		answer, err := s.features.GetFeatures(context.Background(), req)
+		if err != nil || answer.GetColumns()[0].GetValues().GetFloat64S().GetValues()[0] != 2 {
+			t.Errorf("%s: %v, %v", name, answer, err)
+		}
+	}
+	_, err = s.features.GetFeatures(context.Background(), with(named([]string{"fee.local"}), floats("amount", 4)))
+	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "fee.local have changed") {
+		t.Errorf("what is not published: %v", err)
 	}
 }

@@ -62,10 +62,14 @@ func TestHTTP(t *testing.T) {
 			`{"columns":[{"name":"profile.age","values":[30],"statuses":[],"event_times_index":0}],"event_times":[],"rows":1}`},
 		"global": {"POST", getPath, `{"service": "global", "full_names": true}`,
 			`{"columns":[{"name":"world__rate","values":[0.5],"statuses":["PRESENT"],"event_times_index":0}],"event_times":[{"view":"world","times":["1970-01-01T20:00:00Z"]}],"rows":1}`},
-		"services": {"GET", "/v1/services", "", `{"services":[{"name":"fraud_v1","description":"","features":4},{"name":"global","description":"what holds for all","features":1},{"name":"terminals","description":"","features":1}]}`},
+		"services": {"GET", "/v1/services", "", `{"services":[{"name":"fraud_v1","description":"","features":4},{"name":"global","description":"what holds for all","features":1},{"name":"priced","description":"","features":2},{"name":"terminals","description":"","features":1}]}`},
 		"one": {"GET", "/v1/services/global", "", `{"name":"global","description":"what holds for all","keys":[],"fields":[],"features":[{"name":"rate","type":"float64","view":"world","description":"","owner":""}],` +
 			`"views":[{"view":"world","published":true,"watermark_micros":"86400000000","snapshot":"8","current":true,"unfinished":false,"horizon_micros":"0"}],"rows_max":400000}`},
-		"status": {"GET", "/v1/status", "", `"version":"v9"`},
+		"on demand": {"POST", getPath, `{"service": "priced", "keys": {"customer_id": [1]}, "fields": {"amount": [4]}}`,
+			`{"columns":[{"name":"local","values":[2],"statuses":["PRESENT"],"event_times_index":0},{"name":"age","values":[30],"statuses":["PRESENT"],"event_times_index":1}],` +
+				`"event_times":[{"view":"","times":[null]},{"view":"profile","times":["1970-01-01T20:00:00Z"]}],"rows":1}`},
+		"its fields": {"GET", "/v1/services/priced", "", `"keys":[{"name":"customer_id","type":"int64"}],"fields":[{"name":"amount","type":"float64"}],"features":[{"name":"local","type":"float64","view":"price"`},
+		"status":     {"GET", "/v1/status", "", `"version":"v9"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, got := call(h, c.method, c.path, c.body)
@@ -102,6 +106,8 @@ func TestHTTPBadRequests(t *testing.T) {
 		"too great":       {"POST", getPath, ask(`"customer_id": [9223372036854775808], "payee_id": [1]`), 400, `9223372036854775808 is no int64`},
 		"no array":        {"POST", getPath, ask(`"customer_id": 1, "payee_id": [1]`), 400, "keys.customer_id: 1 is no array"},
 		"null":            {"POST", getPath, ask(`"customer_id": null, "payee_id": [1]`), 400, "null is no array"},
+		"missing field":   {"POST", getPath, `{"service": "priced", "keys": {"customer_id": [1]}}`, 400, "needs the request field amount (float64)"},
+		"wrong field":     {"POST", getPath, `{"service": "priced", "keys": {"customer_id": [1]}, "fields": {"amount": ["much"]}}`, 400, `fields.amount: row 0: \"much\" is no float64`},
 		"unequal":         {"POST", getPath, ask(`"customer_id": [1, 2], "payee_id": [1]`), 400, "payee_id has 1 rows, customer_id has 2"},
 		"too many values": {"POST", getPath, ask(`"customer_id": [1, 2, 3], "payee_id": [1, 2, 3]`), 400, "more than the 8 values of one request: ask for 2 rows at a time"},
 		"deep":            {"POST", getPath, ask(`"customer_id": ` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000)), 400, "exceeded max depth"},

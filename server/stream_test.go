@@ -130,7 +130,7 @@ func TestStreamOfBadRequests(t *testing.T) {
 		says     string
 	}{
 		"nothing":      {[]*asofv1.GetFeaturesRequest{{}}, 0, codes.InvalidArgument, "nothing is asked for"},
-		"the second":   {[]*asofv1.GetFeaturesRequest{ofService("global"), ofService("globe")}, 1, codes.NotFound, "there are fraud_v1, global, terminals"},
+		"the second":   {[]*asofv1.GetFeaturesRequest{ofService("global"), ofService("globe")}, 1, codes.NotFound, "there are fraud_v1, global, priced, terminals"},
 		"a bad name":   {[]*asofv1.GetFeaturesRequest{ofService("global"), named([]string{"x"})}, 1, codes.InvalidArgument, "view.feature"},
 		"other keys":   {[]*asofv1.GetFeaturesRequest{ofService("fraud_v1", ints(fieldCustomer, 1))}, 0, codes.InvalidArgument, "payee_id"},
 		"empty values": {[]*asofv1.GetFeaturesRequest{ofService("fraud_v1", column{Name: fieldCustomer, Values: &asofv1.Values{}})}, 0, codes.InvalidArgument, "has no values"},
@@ -140,7 +140,9 @@ func TestStreamOfBadRequests(t *testing.T) {
 			t.Errorf("%s: %d answers, then %v", name, len(answers), err)
 		}
 	}
-	broken := start(t, fakeStore{lookup: func(context.Context) (*online.Answer, error) { return nil, feature.Errorf(feature.ErrUnavailable, "out of reach") }}, func() *Model { return m }, Options{})
+	broken := start(t, fakeStore{lookup: func(context.Context) (*online.Answer, error) {
+		return nil, feature.Errorf(feature.ErrUnavailable, "out of reach")
+	}}, func() *Model { return m }, Options{})
 	if _, err := streamed(t, broken, ofService("global")); status.Code(err) != codes.Unavailable {
 		t.Error(err)
 	}
