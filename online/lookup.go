@@ -122,7 +122,7 @@ func checkColumns(svc *feature.Service, columns map[string]arrow.Array) (rows in
 			return 0, feature.Errorf(feature.ErrInvalid, "service %s takes no keys, %s is one", svc.Name, name)
 		}
 		if !known {
-			return 0, feature.Errorf(feature.ErrInvalid, "service %s has no key column %s: it needs %s", svc.Name, name, strings.Join(needed, ", "))
+			return 0, feature.Errorf(feature.ErrInvalid, "service %s takes no column %s: it needs %s", svc.Name, name, strings.Join(needed, ", "))
 		}
 	}
 	return rows, nil
