@@ -3,6 +3,7 @@ package online
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -36,6 +37,18 @@ func (s *Store) Get(ctx context.Context, view *feature.View, features []int, key
 	}
 	return q.answer(features, now)
 }
+
+// RedefinedError tells that the values of a view were published by another definition than the one that was asked for. It is of
+// kind [feature.ErrUnavailable].
+type RedefinedError struct{ View string }
+
+// Error says what to do.
+func (e *RedefinedError) Error() string {
+	return fmt.Sprintf("view %s has changed since its values were published: run asof materialize %s", e.View, e.View)
+}
+
+// Unwrap gives the error its kind.
+func (e *RedefinedError) Unwrap() error { return feature.Errorf(feature.ErrUnavailable, "redefined") }
 
 // question asks for the rows of keys. fetch fills in the rest.
 type question struct {
@@ -113,7 +126,7 @@ func (s *Store) resolve(r Reader, q *question) error {
 		return err
 	}
 	if state.Hash != q.view.ServedHash() {
-		return feature.Errorf(feature.ErrUnavailable, "view %s has changed since its values were published: run asof materialize %s", q.view.Name, q.view.Name)
+		return &RedefinedError{View: q.view.Name}
 	}
 	q.state, q.layout = state, l
 	return nil

@@ -11,24 +11,6 @@ import (
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
 
-// readColumns turns the columns of a request into inputs. It reports all faults at once, each with the path of its field.
-func readColumns(field string, columns []*asofv1.KeyColumn) ([]Input, error) {
-	var f faults
-	inputs := make([]Input, len(columns))
-	for i, c := range columns {
-		place := fmt.Sprintf("%s[%d]", field, i)
-		values, err := ReadValues(c.GetValues())
-		switch {
-		case c.GetValues().GetKind() == nil:
-			f.add(place, "column %s has no values", c.GetName())
-		case err != nil:
-			f.add(place, "column %s: %v", c.GetName(), err)
-		}
-		inputs[i] = Input{Name: c.GetName(), Values: values, Place: place}
-	}
-	return inputs, f.err()
-}
-
 // validRows tells which of n rows are not NULL. Misfit is the first of nulls that is no row or not ascending, else -1.
 func validRows(nulls []uint32, n int) (valid []bool, misfit int) {
 	valid = make([]bool, n)

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
@@ -18,7 +20,7 @@ func (s *Server) GetFeatures(ctx context.Context, req *asofv1.GetFeaturesRequest
 	if err != nil {
 		return nil, err
 	}
-	inputs, err := readColumns("keys", req.GetKeys())
+	inputs, err := inputsOf(req)
 	if err != nil {
 		return nil, err
 	}
@@ -26,14 +28,14 @@ func (s *Server) GetFeatures(ctx context.Context, req *asofv1.GetFeaturesRequest
 	if err != nil {
 		return nil, err
 	}
-	return respond(answer), nil
+	return respond(answer, req), nil
 }
 
 // askedOf returns what req asks for.
 func askedOf(req *asofv1.GetFeaturesRequest) (Asked, error) {
 	asked := Asked{Service: req.GetService(), FullNames: req.GetFullNames()}
 	var f faults
-	for i, name := range req.GetFeatures().GetNames() {
+	for i, name := range req.GetFeatures() {
 		view, feature, ok := strings.Cut(name, ".")
 		if !ok {
 			f.add(fmt.Sprintf("features[%d]", i), "%q is not of the form view.feature", name)
@@ -43,20 +45,50 @@ func askedOf(req *asofv1.GetFeaturesRequest) (Asked, error) {
 	return asked, f.err()
 }
 
-// respond puts an answer on the wire.
-func respond(a *Answer) *asofv1.GetFeaturesResponse {
-	r := &asofv1.GetFeaturesResponse{Rows: uint32(a.Rows), Columns: make([]*asofv1.FeatureColumn, len(a.Columns))}
-	for _, view := range a.Views {
-		r.EventTimes = append(r.EventTimes, &asofv1.EventTimes{View: view, Micros: make([]int64, a.Rows)})
+// inputsOf returns the keys and request fields of req. It reports all faults at once.
+func inputsOf(req *asofv1.GetFeaturesRequest) ([]Input, error) {
+	var f faults
+	inputs := make([]Input, 0, len(req.GetKeys())+len(req.GetFields()))
+	read := func(field string, columns map[string]*asofv1.Values) {
+		for _, name := range slices.Sorted(maps.Keys(columns)) { // so that messages are always the same
+			values := columns[name]
+			column, err := ReadValues(values)
+			switch place := field + "." + name; {
+			case values.GetKind() == nil:
+				f.add(place, "column %s has no values", name)
+			case err != nil:
+				f.add(place, "column %s: %v", name, err)
+			default:
+				inputs = append(inputs, Input{Name: name, Values: column, Place: place})
+			}
+		}
 	}
+	read("keys", req.GetKeys())
+	read("fields", req.GetFields())
+	return inputs, f.err()
+}
+
+// respond puts an answer to req on the wire.
+func respond(a *Answer, req *asofv1.GetFeaturesRequest) *asofv1.GetFeaturesResponse {
+	r := &asofv1.GetFeaturesResponse{Rows: uint32(a.Rows), Columns: make([]*asofv1.FeatureColumn, len(a.Columns))}
+	shared := map[int]uint32{} // the event times of a ref
 	for i := range a.Columns {
 		c := &a.Columns[i]
-		column := &asofv1.FeatureColumn{Name: c.Name, Values: WriteValues(c.Values), EventTimesIndex: uint32(c.Ref), Statuses: make([]byte, len(c.Statuses))}
-		for row, status := range c.Statuses {
-			column.Statuses[row] = byte(status)
+		column := &asofv1.FeatureColumn{Name: c.Name, Values: WriteValues(c.Values)}
+		if !req.GetOmitStatuses() {
+			column.Statuses = make([]byte, len(c.Statuses))
+			for row, status := range c.Statuses {
+				column.Statuses[row] = byte(status)
+			}
 		}
-		for row, event := range c.EventTimes {
-			r.EventTimes[c.Ref].Micros[row] = int64(event)
+		if !req.GetOmitEventTimes() {
+			at, known := shared[c.Ref]
+			if !known || c.Ref < 0 {
+				at = uint32(len(r.EventTimes))
+				shared[c.Ref] = at
+				r.EventTimes = append(r.EventTimes, &asofv1.EventTimes{View: a.Origins[i], Times: each(a.Rows, func(row int) int64 { return int64(c.EventTimes[row]) })})
+			}
+			column.EventTimesIndex = at
 		}
 		r.Columns[i] = column
 	}

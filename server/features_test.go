@@ -40,7 +40,7 @@ func TestGetFeatures(t *testing.T) {
 		"named features": {named([]string{"profile.age", "world.rate", "profile.city"}, ints(fieldCustomer, 1)), []string{
 			"profile.age: 30 PRESENT@20(profile)", "world.rate: 0.5 PRESENT@20(world)", "profile.city: Rome PRESENT@20(profile)"}},
 		"no keys needed": {ofService("global"), []string{"rate: 0.5 PRESENT@20(world)"}},
-		"composite key": {ofService("terminals", &asofv1.KeyColumn{Name: "number", Values: &asofv1.Values{Kind: &asofv1.Values_Int32S{Int32S: &asofv1.Int32Values{Values: []int32{7, 7}}}}},
+		"composite key": {ofService("terminals", column{Name: "number", Values: &asofv1.Values{Kind: &asofv1.Values_Int32S{Int32S: &asofv1.Int32Values{Values: []int32{7, 7}}}}},
 			texts("country", "IT", "FR")), []string{"risk: 0.25 PRESENT@20(terminal) NULL NOT_FOUND@0(terminal)"}},
 		"no rows": {ofService("fraud_v1", ints(fieldCustomer), ints("payee_id")), []string{"city:", "age:", "rate:", "payee__city:"}},
 	} {
@@ -66,15 +66,15 @@ func TestBadRequests(t *testing.T) {
 	m := testModel()
 	s := start(t, newStore(t, m), func() *Model { return m }, Options{Now: clockAt(50 * hour), MaxValues: 8})
 	payee := ints("payee_id", 1)
-	nulls := func(rows ...uint32) *asofv1.KeyColumn {
+	nulls := func(rows ...uint32) column {
 		c := ints(fieldCustomer, 1, 2, 3)
 		c.Values.NullRows = rows
 		return c
 	}
 	fullNamed := named([]string{"profile.age"}, ints(fieldCustomer, 1))
 	fullNamed.FullNames = true
-	lists := &asofv1.KeyColumn{Name: fieldCustomer, Values: &asofv1.Values{Kind: &asofv1.Values_Lists{Lists: &asofv1.ListValues{
-		Lengths: []uint32{1}, Elements: ints("", 1).GetValues()}}}}
+	lists := column{Name: fieldCustomer, Values: &asofv1.Values{Kind: &asofv1.Values_Lists{Lists: &asofv1.ListValues{
+		Lengths: []uint32{1}, Elements: ints("", 1).Values}}}}
 	for name, c := range map[string]struct {
 		req   *asofv1.GetFeaturesRequest
 		code  codes.Code
@@ -93,16 +93,15 @@ func TestBadRequests(t *testing.T) {
 		"key types clash":    {named([]string{"profile.age", "clash.y"}, ints(fieldCustomer, 1)), codes.InvalidArgument, "", "view clash needs string"},
 		"full names of some": {fullNamed, codes.InvalidArgument, "full_names", "leave full names out"},
 		"missing column":     {ofService("fraud_v1", ints(fieldCustomer, 1)), codes.InvalidArgument, "keys", "service fraud_v1 needs the key column payee_id (int64)"},
-		"unknown column":     {ofService("fraud_v1", ints("customer", 1), payee), codes.InvalidArgument, "keys[0]", `no key column "customer": it needs customer_id, payee_id (and 1 more)`},
-		"misspelt column":    {ofService("fraud_v1", ints("custmer_id", 1), payee), codes.InvalidArgument, "keys[0]", "did you mean customer_id?"},
-		"column twice":       {ofService("fraud_v1", ints(fieldCustomer, 1), payee, ints(fieldCustomer, 1)), codes.InvalidArgument, "keys[2]", "customer_id is keys[0] already"},
-		"keys for none":      {ofService("global", payee), codes.InvalidArgument, "keys[0]", "takes no keys"},
-		"other type":         {ofService("fraud_v1", texts(fieldCustomer, "1", "2", "3"), payee), codes.InvalidArgument, "keys[0]", "column customer_id has 3 values of type string, service fraud_v1 needs int64"},
-		"list":               {ofService("fraud_v1", lists, payee), codes.InvalidArgument, "keys[0]", "1 values of type list<int64>"},
-		"no values":          {ofService("fraud_v1", &asofv1.KeyColumn{Name: fieldCustomer}, payee), codes.InvalidArgument, "keys[0]", "column customer_id has no values"},
-		"other lengths":      {ofService("fraud_v1", payee, ints(fieldCustomer, 1, 2)), codes.InvalidArgument, "keys[1]", "customer_id has 2 rows, the columns before it have 1"},
-		"NULL beyond":        {ofService("fraud_v1", nulls(0, 3), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys[0]", "column customer_id: null_rows[1] is row 3 of 3"},
-		"NULLs not in order": {ofService("fraud_v1", nulls(1, 1), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys[0]", "ascending"},
+		"unknown column":     {ofService("fraud_v1", ints("customer", 1), payee), codes.InvalidArgument, "keys.customer", `no column "customer": it needs customer_id, payee_id (and 1 more)`},
+		"misspelt column":    {ofService("fraud_v1", ints("custmer_id", 1), payee), codes.InvalidArgument, "keys.custmer_id", "did you mean customer_id?"},
+		"keys for none":      {ofService("global", payee), codes.InvalidArgument, "keys.payee_id", "takes no keys"},
+		"other type":         {ofService("fraud_v1", texts(fieldCustomer, "1", "2", "3"), payee), codes.InvalidArgument, "keys.customer_id", "column customer_id has 3 values of type string, service fraud_v1 needs int64"},
+		"list":               {ofService("fraud_v1", lists, payee), codes.InvalidArgument, "keys.customer_id", "1 values of type list<int64>"},
+		"no values":          {ofService("fraud_v1", column{Name: fieldCustomer}, payee), codes.InvalidArgument, "keys.customer_id", "column customer_id has no values"},
+		"other lengths":      {ofService("fraud_v1", payee, ints(fieldCustomer, 1, 2)), codes.InvalidArgument, "keys.payee_id", "payee_id has 1 rows, customer_id has 2: all need the same number"},
+		"NULL beyond":        {ofService("fraud_v1", nulls(0, 3), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys.customer_id", "column customer_id: null_rows[1] is row 3 of 3"},
+		"NULLs not in order": {ofService("fraud_v1", nulls(1, 1), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys.customer_id", "ascending"},
 		"too many values":    {ofService("fraud_v1", ints(fieldCustomer, 1, 2, 3), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys", "3 rows of 4 features are more than the 8 values of one request: ask for 2 rows at a time"},
 		"too large":          {ofService(strings.Repeat("x", 5<<20)), codes.ResourceExhausted, "", ""},
 	} {

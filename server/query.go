@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,10 +30,13 @@ func (n FeatureName) String() string { return n.View + "." + n.Feature }
 
 // Query is what a request asks for, found in the definitions of its moment.
 type Query struct {
+	asked     Asked
+	model     *Model // that it was found in
 	service   *feature.Service
 	subject   string // how messages call it
 	fullNames bool
-	names     []string
+	columns   []feature.ServiceColumn // of the service
+	names     []string                // of the answer
 	// order is for features by name: where column i stands in the service's answer. nil: the order is the service's.
 	order []int
 }
@@ -48,14 +52,15 @@ type Input struct {
 type Answer struct {
 	Rows    int
 	Columns []online.Column
-	// Views names, for each Ref of the columns, the view that it is, or the alias that the service gives it.
-	Views []string
+	// Origins name, for each of Columns, the view or the on-demand entry that it is a feature of, or the alias that the service gives that.
+	Origins []string
 }
 
 // Query finds what is asked for. What is not there is ErrNotFound; a request that asks for nothing, or twice, is a [*RequestError].
 func (s *Server) Query(asked Asked) (*Query, error) {
 	var f faults
-	switch model := s.model(); {
+	model := s.model()
+	switch {
 	case asked.Service != "" && len(asked.Features) > 0:
 		f.add("features", "ask for the service %s or for features by name, not for both", asked.Service)
 	case asked.Service != "":
@@ -63,31 +68,31 @@ func (s *Server) Query(asked Asked) (*Query, error) {
 		if !ok {
 			return nil, notFound("service", asked.Service, model.Services)
 		}
-		return &Query{service: svc, subject: "service " + svc.Name, fullNames: asked.FullNames, names: columnNames(svc, asked.FullNames)}, nil
+		q := queryOf(svc, asked.FullNames)
+		q.asked, q.model = asked, model
+		return q, nil
 	case len(asked.Features) == 0:
 		f.add("service", "nothing is asked for: give a service, or features by name")
 	case asked.FullNames:
 		f.add("full_names", "features by name are answered under the names they were asked by: leave full names out")
 	default:
-		return queryOf(model, asked.Features)
+		return queryOfNames(model, asked.Features)
 	}
 	return nil, f.err()
 }
 
-func columnNames(svc *feature.Service, fullNames bool) []string {
-	var names []string
-	for i := range svc.Refs {
-		for j := range svc.Refs[i].Features {
-			names = append(names, svc.Refs[i].ColumnName(j, fullNames))
-		}
+func queryOf(svc *feature.Service, fullNames bool) *Query {
+	q := &Query{service: svc, subject: "service " + svc.Name, fullNames: fullNames, columns: svc.Columns(fullNames)}
+	for _, c := range q.columns {
+		q.names = append(q.names, c.Name)
 	}
-	return names
+	return q
 }
 
-// queryOf makes up a service of the named features, one ref for each view.
-func queryOf(model *Model, names []FeatureName) (*Query, error) {
+// queryOfNames makes up a service of the named features, one ref for each view.
+func queryOfNames(model *Model, names []FeatureName) (*Query, error) {
 	var f faults
-	q := &Query{service: &feature.Service{Name: "of named features"}, subject: "the request"}
+	q := &Query{asked: Asked{Features: names}, model: model, service: &feature.Service{Name: "of named features"}, subject: "the request"}
 	refs, seen := map[string]int{}, map[FeatureName]int{}
 	places := make([][2]int, len(names)) // ref, and which of its features
 	for i, name := range names {
@@ -130,6 +135,7 @@ func queryOf(model *Model, names []FeatureName) (*Query, error) {
 	for _, p := range places {
 		q.order = append(q.order, starts[p[0]]+p[1])
 	}
+	q.columns = q.service.Columns(false)
 	return q, nil
 }
 
@@ -156,69 +162,101 @@ func (q *Query) Names() []string { return q.names }
 // Keys returns the key columns that a request has to give, in order of first use.
 func (q *Query) Keys() []feature.Field { return q.service.KeyFields() }
 
-// input returns the type of the named column that the query takes.
-func (q *Query) input(name string) (feature.Type, bool) {
-	for _, field := range q.Keys() {
-		if field.Name == name {
-			return field.Type, true
-		}
-	}
-	return feature.Type{}, false
-}
+// Fields returns the request fields that a request has to give beside the keys, in order of first use.
+func (q *Query) Fields() []feature.Field { return q.service.RequestFields() }
 
-// Answer looks up what q asks for, for each row of inputs: the keys, in any order. It reports all that is wrong with them
+// Answer looks up what q asks for, for each row of inputs: the keys and request fields, in any order. It reports all that is wrong with them
 // at once as a [*RequestError], each fault with its place.
 func (s *Server) Answer(ctx context.Context, q *Query, inputs []Input) (*Answer, error) {
-	columns, rows, err := q.columns(inputs)
+	columns, rows, err := q.take(inputs)
 	if err != nil {
 		return nil, err
 	}
-	if n := len(q.names); n > 0 && rows > s.options.MaxValues/n {
+	if most := s.rowsMax(q); rows > most {
 		var f faults
-		f.add("keys", "%d rows of %d features are more than the %d values of one request: ask for %d rows at a time", rows, n, s.options.MaxValues, s.options.MaxValues/n)
+		f.add("keys", "%d rows of %d features are more than the %d values of one request: ask for %d rows at a time, or stream them", rows, len(q.names), s.options.MaxValues, most)
 		return nil, f.err()
 	}
+	return s.lookup(ctx, q, columns)
+}
+
+// rowsMax returns how many rows of q one request may ask for.
+func (s *Server) rowsMax(q *Query) int { return s.options.MaxValues / max(1, len(q.names)) }
+
+// lookupsMax bounds how often a request is looked up, since other definitions of its views may be published meanwhile.
+const lookupsMax = 4
+
+// lookup returns the answer for columns that take has taken.
+func (s *Server) lookup(ctx context.Context, q *Query, columns map[string]arrow.Array) (*Answer, error) {
+	for n := 1; ; n++ {
+		answer, err := s.lookupBy(ctx, q, columns)
+		var redefined *online.RedefinedError
+		if n == lookupsMax || s.options.Refit == nil || !errors.As(err, &redefined) {
+			return answer, err
+		}
+		if err := s.options.Refit(ctx); err != nil {
+			return nil, err
+		}
+		if s.model() == q.model {
+			return nil, redefined // there are no definitions by which the values were published
+		}
+		if q, err = s.Query(q.asked); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lookupBy looks up by the definitions that q was found in.
+func (s *Server) lookupBy(ctx context.Context, q *Query, columns map[string]arrow.Array) (*Answer, error) {
 	found, err := s.store.Lookup(ctx, q.service, columns, feature.TimeOf(s.options.Now()), q.fullNames)
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{Rows: found.Rows, Columns: found.Columns}
-	for i := range q.service.Refs {
-		a.Views = append(a.Views, q.service.Refs[i].Name())
-	}
-	if q.order != nil {
-		a.Columns = make([]online.Column, len(q.order))
-		for i, from := range q.order {
-			a.Columns[i] = found.Columns[from]
-			a.Columns[i].Name = q.names[i]
+	a := &Answer{Rows: found.Rows, Columns: make([]online.Column, len(q.names)), Origins: make([]string, len(q.names))}
+	for i, name := range q.names {
+		from := i
+		if q.order != nil {
+			from = q.order[i]
 		}
+		a.Columns[i], a.Origins[i] = found.Columns[from], q.origin(from)
+		a.Columns[i].Name = name
 	}
 	return a, nil
 }
 
-// columns turns inputs into the columns that the store takes, and returns their number of rows.
-func (q *Query) columns(inputs []Input) (map[string]arrow.Array, int, error) {
+// origin returns what column i of the service is a feature of.
+func (q *Query) origin(i int) string {
+	c := q.columns[i]
+	if c.Ref < 0 {
+		return q.service.Computed[c.Feature].Name()
+	}
+	return q.service.Refs[c.Ref].Name()
+}
+
+// take turns inputs into the columns that the store takes, and returns their number of rows.
+func (q *Query) take(inputs []Input) (map[string]arrow.Array, int, error) {
 	var f faults
-	keys := q.Keys()
-	columns, rows, places := make(map[string]arrow.Array, len(inputs)), -1, make(map[string]string, len(inputs))
+	keys, fields := q.Keys(), q.Fields()
+	needed := slices.Concat(keys, fields)
+	columns, rows, first, places := make(map[string]arrow.Array, len(inputs)), -1, "", make(map[string]string, len(inputs))
 	for _, in := range inputs {
-		t, known := q.input(in.Name)
-		if first, twice := places[in.Name]; twice {
-			f.add(in.Place, "column %s is %s already", in.Name, first)
+		at := slices.IndexFunc(needed, func(f feature.Field) bool { return f.Name == in.Name })
+		if other, twice := places[in.Name]; twice {
+			f.add(in.Place, "column %s is %s already", in.Name, other)
 			continue
 		}
 		places[in.Name] = in.Place
 		switch {
-		case !known:
-			f.add(in.Place, "%s", q.unknown(in.Name))
+		case at < 0:
+			f.add(in.Place, "%s has no column %q%s", q.subject, in.Name, neededHint(in.Name, needed))
 			continue
-		case !arrow.TypeEqual(in.Values.DataType(), t.Arrow()):
-			f.add(in.Place, "column %s has %d values of type %s, %s needs %s", in.Name, in.Values.Len(), typeName(in.Values), q.subject, t)
+		case !arrow.TypeEqual(in.Values.DataType(), needed[at].Type.Arrow()):
+			f.add(in.Place, "column %s has %d values of type %s, %s needs %s", in.Name, in.Values.Len(), typeName(in.Values), q.subject, needed[at].Type)
 			continue
 		case rows < 0:
-			rows = in.Values.Len()
+			rows, first = in.Values.Len(), in.Name
 		case in.Values.Len() != rows:
-			f.add(in.Place, "column %s has %d rows, the columns before it have %d: all need the same number", in.Name, in.Values.Len(), rows)
+			f.add(in.Place, "column %s has %d rows, %s has %d: all need the same number", in.Name, in.Values.Len(), first, rows)
 		}
 		columns[in.Name] = in.Values
 	}
@@ -227,26 +265,31 @@ func (q *Query) columns(inputs []Input) (map[string]arrow.Array, int, error) {
 			f.add("keys", "%s needs the key column %s (%s)", q.subject, field.Name, field.Type)
 		}
 	}
-	if len(keys) == 0 {
+	for _, field := range fields {
+		if _, given := places[field.Name]; !given {
+			f.add("fields", "%s needs the request field %s (%s)", q.subject, field.Name, field.Type)
+		}
+	}
+	if len(needed) == 0 {
 		rows = 1
 	}
 	return columns, rows, f.err()
 }
 
-// unknown says that q takes no column of a name.
-func (q *Query) unknown(name string) string {
-	var needed []string
-	for _, field := range q.Keys() {
-		needed = append(needed, field.Name)
+// neededHint tells which column may have been meant by a name that is not needed.
+func neededHint(name string, needed []feature.Field) string {
+	names := make([]string, len(needed))
+	for i := range needed {
+		names[i] = needed[i].Name
 	}
-	hint := nearest.Hint(name, needed)
+	hint := nearest.Hint(name, names)
 	switch {
 	case len(needed) == 0:
-		hint = ": it takes no keys"
+		return ": it takes no keys"
 	case hint == "":
-		hint = ": it needs " + strings.Join(needed, ", ")
+		return ": it needs " + strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s has no key column %q%s", q.subject, name, hint)
+	return hint
 }
 
 func typeName(column arrow.Array) string {

@@ -156,20 +156,34 @@ func columnOf(t testing.TB, of feature.Type, values ...any) arrow.Array {
 	return b.NewArray()
 }
 
-func ints(name string, values ...int64) *asofv1.KeyColumn {
-	return &asofv1.KeyColumn{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Int64S{Int64S: &asofv1.Int64Values{Values: values}}}}
+// column is a key column or a request field of a request.
+type column struct {
+	Name   string
+	Values *asofv1.Values
 }
 
-func texts(name string, values ...string) *asofv1.KeyColumn {
-	return &asofv1.KeyColumn{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Strings{Strings: &asofv1.StringValues{Values: values}}}}
+func ints(name string, values ...int64) column {
+	return column{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Int64S{Int64S: &asofv1.Int64Values{Values: values}}}}
 }
 
-func ofService(name string, keys ...*asofv1.KeyColumn) *asofv1.GetFeaturesRequest {
-	return &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Service{Service: name}, Keys: keys}
+func texts(name string, values ...string) column {
+	return column{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Strings{Strings: &asofv1.StringValues{Values: values}}}}
 }
 
-func named(names []string, keys ...*asofv1.KeyColumn) *asofv1.GetFeaturesRequest {
-	return &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Features{Features: &asofv1.FeatureNames{Names: names}}, Keys: keys}
+func valuesOf(columns []column) map[string]*asofv1.Values {
+	values := map[string]*asofv1.Values{}
+	for _, c := range columns {
+		values[c.Name] = c.Values
+	}
+	return values
+}
+
+func ofService(name string, keys ...column) *asofv1.GetFeaturesRequest {
+	return &asofv1.GetFeaturesRequest{Service: name, Keys: valuesOf(keys)}
+}
+
+func named(names []string, keys ...column) *asofv1.GetFeaturesRequest {
+	return &asofv1.GetFeaturesRequest{Features: names, Keys: valuesOf(keys)}
 }
 
 // show returns an answer as text, a line for each column.
@@ -187,7 +201,7 @@ func show(r *asofv1.GetFeaturesResponse) []string {
 			if !null[i] {
 				value = valueText(c.GetValues(), int(i))
 			}
-			line += fmt.Sprintf(" %s %s@%d(%s)", value, feature.Status(c.GetStatuses()[i]), events.GetMicros()[i]/int64(hour), events.GetView())
+			line += fmt.Sprintf(" %s %s@%d(%s)", value, feature.Status(c.GetStatuses()[i]), events.GetTimes()[i]/int64(hour), events.GetView())
 		}
 		lines = append(lines, line)
 	}

@@ -60,6 +60,7 @@ func families() []family {
 		{"google.golang.org/grpc", wire},
 		{"google.golang.org/protobuf", wire},
 		{"google.golang.org/genproto", wire},
+		{"github.com/grpc-ecosystem/grpc-gateway", wire},
 		// The settings file of the process is YAML too, and its faults have positions.
 		{"go.yaml.in/yaml", []string{"definitions", "cmd/asof"}},
 		{"github.com/alecthomas/participle", []string{"expr"}},
