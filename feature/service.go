@@ -150,10 +150,41 @@ func (s *Service) CheckNames(fullNames bool, taken ...string) error {
 	return nil
 }
 
+// Definition returns the feature that a column of s holds.
+func (s *Service) Definition(c ServiceColumn) *Feature {
+	if c.Ref < 0 {
+		return &s.Computed[c.Feature].Definition().Feature
+	}
+	r := &s.Refs[c.Ref]
+	return &r.View.Features[r.Features[c.Feature]]
+}
+
+// SourceName returns what an input of an on-demand feature is in s: a key column or request field, view.feature with the view's alias where it
+// has one, or on_demand.feature.
+func (s *Service) SourceName(from Source) string {
+	switch {
+	case from.Column != "":
+		return from.Column
+	case from.Ref < 0:
+		c := &s.Computed[from.Feature]
+		return c.OnDemand.Name + "." + c.Definition().Name
+	}
+	r := &s.Refs[from.Ref]
+	return r.Name() + "." + r.View.Features[r.Lookups()[from.Feature]].Name
+}
+
+// PartName returns the alias or name of the part of s that a column belongs to.
+func (s *Service) PartName(c ServiceColumn) string {
+	if c.Ref < 0 {
+		return s.Computed[c.Feature].Name()
+	}
+	return s.Refs[c.Ref].Name()
+}
+
 // Origin returns what a column of s is a feature of, for messages: "view spend".
 func (s *Service) Origin(c ServiceColumn) string {
 	if c.Ref < 0 {
-		return "on_demand " + s.Computed[c.Feature].Name()
+		return "on_demand " + s.PartName(c)
 	}
-	return "view " + s.Refs[c.Ref].Name()
+	return "view " + s.PartName(c)
 }

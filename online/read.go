@@ -17,12 +17,13 @@ import (
 type Column struct {
 	Name string
 	Type feature.Type
-	// Ref is the index of the service's ref that the feature belongs to; 0 in the answer of Get.
+	// Ref is the index of the service's ref that the feature belongs to; -1 for an on-demand feature, and 0 in the answer of Get.
 	Ref int
 	// Values has the default, or NULL, where the status is not PRESENT.
 	Values   arrow.Array
 	Statuses []feature.Status
-	// Found tells which keys have a row, expired or not, and EventTimes when it happened. Columns of one ref share them.
+	// Found tells which keys have a row, expired or not, and EventTimes when it happened. Columns of one ref share them. What is
+	// computed on demand comes from no row: nothing is found.
 	Found      []bool
 	EventTimes []feature.Time
 }

@@ -1,0 +1,89 @@
+package ondemand
+
+import (
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/interleave"
+)
+
+// Column holds one feature's values with its default in place of NULL, and a status for each: PRESENT or NULL.
+type Column struct {
+	Values   arrow.Array
+	Statuses []feature.Status
+}
+
+// Inputs are the columns that on-demand features of a service are computed from, all of as many rows.
+type Inputs struct {
+	Rows int
+	// Columns are the key columns and the request fields by name.
+	Columns map[string]arrow.Array
+	// Looked has, for each of the service's Refs, the values of its Lookups with defaults in place of NULL.
+	Looked [][]arrow.Array
+}
+
+// Compute returns the columns of svc.Computed, in that order. It fails with ErrInvalid, and names service, feature and row, where a value cannot
+// be computed: an integer that overflows.
+func Compute(svc *feature.Service, in Inputs) ([]Column, error) {
+	columns := make([]Column, len(svc.Computed))
+	for i := range svc.Computed {
+		c := &svc.Computed[i]
+		definition := c.Definition()
+		read := func(name string) arrow.Array {
+			for j := range definition.Inputs {
+				if definition.Inputs[j].Column == name {
+					return in.column(c.Sources[j], columns)
+				}
+			}
+			return nil
+		}
+		values, err := definition.Program.Eval(read, in.Rows)
+		if err != nil {
+			return nil, feature.Errorf(feature.KindOf(err), "service %s, on-demand feature %s.%s: %w", svc.Name, c.OnDemand.Name, definition.Name, err)
+		}
+		if columns[i], err = complete(values, definition.Default); err != nil {
+			return nil, feature.Errorf(feature.ErrInternal, "default of on-demand feature %s.%s: %w", c.OnDemand.Name, definition.Name, err)
+		}
+	}
+	return columns, nil
+}
+
+// column returns what a source stands for; computed are the on-demand features so far.
+func (in *Inputs) column(s feature.Source, computed []Column) arrow.Array {
+	switch {
+	case s.Column != "":
+		return in.Columns[s.Column]
+	case s.Ref < 0:
+		return computed[s.Feature].Values
+	}
+	return in.Looked[s.Ref][s.Feature]
+}
+
+// complete puts the default in place of NULL and tells which values were there.
+func complete(values arrow.Array, fallback any) (Column, error) {
+	c := Column{Values: values, Statuses: make([]feature.Status, values.Len())}
+	for i := range c.Statuses {
+		c.Statuses[i] = feature.Present
+		if values.IsNull(i) {
+			c.Statuses[i] = feature.Null
+		}
+	}
+	if fallback == nil || values.NullN() == 0 {
+		return c, nil
+	}
+	b := array.NewBuilder(memory.DefaultAllocator, values.DataType())
+	if err := feature.AppendValue(b, fallback); err != nil {
+		return c, err
+	}
+	from, row := make([]int32, values.Len()), make([]int32, values.Len())
+	for i := range from {
+		row[i] = int32(i)
+		if values.IsNull(i) {
+			from[i], row[i] = 1, 0
+		}
+	}
+	c.Values = interleave.Rows([]arrow.Array{values, b.NewArray()}, from, row)
+	return c, nil
+}
