@@ -22,6 +22,8 @@ type Inputs struct {
 	Columns map[string]arrow.Array
 	// Looked has, for each of the service's Refs, the values of its Lookups with defaults in place of NULL.
 	Looked [][]arrow.Array
+	// Override may put other values into the column of svc.Computed[i], before others are computed from it; nil: nothing does.
+	Override func(i int, computed *Column) error
 }
 
 // Compute returns the columns of svc.Computed, in that order. It fails with ErrInvalid, and names service, feature and row, where a value cannot
@@ -45,6 +47,12 @@ func Compute(svc *feature.Service, in Inputs) ([]Column, error) {
 		}
 		if columns[i], err = complete(values, definition.Default); err != nil {
 			return nil, feature.Errorf(feature.ErrInternal, "default of on-demand feature %s.%s: %w", c.OnDemand.Name, definition.Name, err)
+		}
+		if in.Override == nil {
+			continue
+		}
+		if err := in.Override(i, &columns[i]); err != nil {
+			return nil, err
 		}
 	}
 	return columns, nil

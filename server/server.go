@@ -30,7 +30,7 @@ type Model struct {
 
 // Store answers lookups; *online.Store is one.
 type Store interface {
-	Lookup(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array, now feature.Time, fullNames bool) (*online.Answer, error)
+	Lookup(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array, now feature.Time, fullNames bool, overrides ...online.Override) (*online.Answer, error)
 	States() (map[string]online.State, error)
 }
 
