@@ -83,10 +83,14 @@ func respond(a *Answer, req *asofv1.GetFeaturesRequest) *asofv1.GetFeaturesRespo
 		}
 		if !req.GetOmitEventTimes() {
 			at, known := shared[c.Ref]
-			if !known || c.Ref < 0 {
+			if !known {
 				at = uint32(len(r.EventTimes))
 				shared[c.Ref] = at
-				r.EventTimes = append(r.EventTimes, &asofv1.EventTimes{View: a.Origins[i], Times: each(a.Rows, func(row int) int64 { return int64(c.EventTimes[row]) })})
+				view := a.Origins[i]
+				if c.Ref < 0 {
+					view = "" // what is computed on demand has no event time
+				}
+				r.EventTimes = append(r.EventTimes, &asofv1.EventTimes{View: view, Times: each(a.Rows, func(row int) int64 { return int64(c.EventTimes[row]) })})
 			}
 			column.EventTimesIndex = at
 		}

@@ -13,7 +13,8 @@ import (
 // afterwards is answered all the time, whatever is applied and published in between.
 func Fit(applied []*Model, states map[string]online.State) *Model {
 	newest := applied[0]
-	fitted := &Model{Services: map[string]*feature.Service{}, Views: map[string]*feature.View{}, Descriptions: newest.Descriptions, Version: newest.Version}
+	fitted := &Model{Services: map[string]*feature.Service{}, Views: map[string]*feature.View{}, OnDemand: newest.OnDemand, Descriptions: newest.Descriptions,
+		Version: newest.Version, defined: newest.Views}
 	for name, view := range newest.Views {
 		fitted.Views[name] = view
 		state, published := states[name]

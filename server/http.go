@@ -86,7 +86,8 @@ func readBody(r *http.Request) ([]byte, error) {
 	text, err := io.ReadAll(r.Body)
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
-		return nil, status.Errorf(codes.ResourceExhausted, "the request has more than the %d bytes that one may have: ask for fewer rows at a time", long.Limit)
+		return nil, &runtime.HTTPStatusError{HTTPStatus: http.StatusRequestEntityTooLarge,
+			Err: status.Errorf(codes.ResourceExhausted, "the request has more than the %d bytes that one may have: ask for fewer rows at a time", long.Limit)}
 	}
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "the body of the request ends early: %v", err)

@@ -133,7 +133,7 @@ func writeAnswer(a *asofv1.GetFeaturesResponse) ([]byte, error) {
 		b = append(appendJSONString(append(appendComma(b, i), `{"view":`...), e.GetView()), `,"times":[`...)
 		statuses := statusesBeside(a, i)
 		b = appendEach(b, len(e.GetTimes()), func(b []byte, row int) []byte {
-			if row < len(statuses) && feature.Status(statuses[row]) == feature.NotFound {
+			if e.GetView() == "" || row < len(statuses) && feature.Status(statuses[row]) == feature.NotFound {
 				return append(b, "null"...)
 			}
 			return AppendJSONTime(b, feature.Time(e.GetTimes()[row]))

@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -89,73 +87,6 @@ func queryOf(svc *feature.Service, fullNames bool) *Query {
 	return q
 }
 
-// queryOfNames makes up a service of the named features, one ref for each view.
-func queryOfNames(model *Model, names []FeatureName) (*Query, error) {
-	var f faults
-	q := &Query{asked: Asked{Features: names}, model: model, service: &feature.Service{Name: "of named features"}, subject: "the request"}
-	refs, seen := map[string]int{}, map[FeatureName]int{}
-	places := make([][2]int, len(names)) // ref, and which of its features
-	for i, name := range names {
-		if first, twice := seen[name]; twice {
-			f.add(fmt.Sprintf("features[%d]", i), "%s is features[%d] already", name, first)
-			continue
-		}
-		seen[name] = i
-		view, ok := model.Views[name.View]
-		if !ok {
-			return nil, notFound("view", name.View, model.Views)
-		}
-		index := view.Feature(name.Feature)
-		if index < 0 {
-			var have []string
-			for j := range view.Features {
-				have = append(have, view.Features[j].Name)
-			}
-			return nil, feature.Errorf(feature.ErrNotFound, "view %s has no feature %s%s", name.View, name.Feature, nearest.Hint(name.Feature, have))
-		}
-		at, ok := refs[name.View]
-		if !ok {
-			at = len(q.service.Refs)
-			refs[name.View] = at
-			q.service.Refs = append(q.service.Refs, feature.Ref{View: view, KeyColumns: keyNames(view)})
-		}
-		ref := &q.service.Refs[at]
-		places[i] = [2]int{at, len(ref.Features)}
-		ref.Features = append(ref.Features, index)
-		q.names = append(q.names, name.String())
-	}
-	if err := f.err(); err != nil {
-		return nil, err
-	}
-	starts, start := make([]int, len(q.service.Refs)), 0
-	for i := range q.service.Refs {
-		starts[i] = start
-		start += len(q.service.Refs[i].Features)
-	}
-	for _, p := range places {
-		q.order = append(q.order, starts[p[0]]+p[1])
-	}
-	q.columns = q.service.Columns(false)
-	return q, nil
-}
-
-func keyNames(v *feature.View) []string {
-	names := make([]string, len(v.Keys))
-	for i := range names {
-		names[i] = v.Keys[i].Name
-	}
-	return names
-}
-
-func notFound[T any](what, name string, have map[string]T) error {
-	candidates := slices.Sorted(maps.Keys(have))
-	hint := nearest.Hint(name, candidates)
-	if hint == "" && len(candidates) > 0 && len(candidates) <= 10 {
-		hint = ": there are " + strings.Join(candidates, ", ")
-	}
-	return feature.Errorf(feature.ErrNotFound, "there is no %s %q%s", what, name, hint)
-}
-
 // Names returns the names of the answer's columns, in order.
 func (q *Query) Names() []string { return q.names }
 
@@ -174,14 +105,23 @@ func (s *Server) Answer(ctx context.Context, q *Query, inputs []Input, overrides
 	}
 	if most := s.rowsMax(q); rows > most {
 		var f faults
-		f.add("keys", "%d rows of %d features are more than the %d values of one request: ask for %d rows at a time, or stream them", rows, len(q.names), s.options.MaxValues, most)
+		f.add("keys", "%d rows of %d features are more than the %d values of one request: ask for %d rows at a time, or stream them", rows, q.values(), s.options.MaxValues, most)
 		return nil, f.err()
 	}
 	return s.lookup(ctx, q, columns, overrides...)
 }
 
 // rowsMax returns how many rows of q one request may ask for.
-func (s *Server) rowsMax(q *Query) int { return s.options.MaxValues / max(1, len(q.names)) }
+func (s *Server) rowsMax(q *Query) int { return s.options.MaxValues / max(1, q.values()) }
+
+// values returns how many values a row of q takes: those that are looked up, and those that are computed of them.
+func (q *Query) values() int {
+	n := len(q.service.Computed)
+	for i := range q.service.Refs {
+		n += len(q.service.Refs[i].Lookups())
+	}
+	return n
+}
 
 // lookupsMax bounds how often a request is looked up, since other definitions of its views may be published meanwhile.
 const lookupsMax = 4

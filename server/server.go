@@ -23,9 +23,12 @@ import (
 type Model struct {
 	Services map[string]*feature.Service
 	Views    map[string]*feature.View
+	OnDemand map[string]*feature.OnDemand
 	// Descriptions are what the definitions say of services, by name.
 	Descriptions map[string]string
 	Version      int // of the definitions in the registry
+
+	defined map[string]*feature.View // the views that OnDemand takes features of, where Views has earlier ones
 }
 
 // Store answers lookups; *online.Store is one.

@@ -96,11 +96,13 @@ func (c *client) getFeatures(ctx context.Context, request *asofv1.GetFeaturesReq
 			return nil, feature.Errorf(feature.ErrInternal, "the server %s answered %s with %w", c.address, from.GetName(), err)
 		}
 		column := online.Column{Name: from.GetName(), Values: values}
+		at := int(from.GetEventTimesIndex())
+		ofView := at < len(answer.GetEventTimes()) && answer.GetEventTimes()[at].GetView() != "" // else it is computed on demand
 		for _, status := range from.GetStatuses() {
 			column.Statuses = append(column.Statuses, feature.Status(status))
-			column.Found = append(column.Found, feature.Status(status) != feature.NotFound)
+			column.Found = append(column.Found, ofView && feature.Status(status) != feature.NotFound)
 		}
-		if at := int(from.GetEventTimesIndex()); at < len(answer.GetEventTimes()) {
+		if at < len(answer.GetEventTimes()) {
 			for _, micros := range answer.GetEventTimes()[at].GetTimes() {
 				column.EventTimes = append(column.EventTimes, feature.Time(micros))
 			}

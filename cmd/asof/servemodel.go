@@ -73,12 +73,16 @@ func (s *serving) keep(m *server.Model) {
 
 // servedModel is what a server has to know of definitions.
 func servedModel(m *definitions.Model, version int) *server.Model {
-	served := &server.Model{Services: map[string]*feature.Service{}, Views: map[string]*feature.View{}, Descriptions: map[string]string{}, Version: version}
+	served := &server.Model{Services: map[string]*feature.Service{}, Views: map[string]*feature.View{}, OnDemand: map[string]*feature.OnDemand{},
+		Descriptions: map[string]string{}, Version: version}
 	for _, svc := range m.Services {
 		served.Services[svc.Name], served.Descriptions[svc.Name] = svc.Service, svc.Description
 	}
 	for _, v := range m.Views {
 		served.Views[v.Name] = v.View
+	}
+	for _, o := range m.OnDemand {
+		served.OnDemand[o.Name] = o.OnDemand
 	}
 	return served
 }

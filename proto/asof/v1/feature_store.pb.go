@@ -327,9 +327,9 @@ func (x *FeatureColumn) GetEventTimesIndex() uint32 {
 // EventTimes tells when the rows happened that values come from.
 type EventTimes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the view, or the alias that the service gives it.
+	// The name of the view, or the alias that the service gives it; empty for the columns of on-demand features, which have no event times.
 	View string `protobuf:"bytes,1,opt,name=view,proto3" json:"view,omitempty"`
-	// One event time for each row, in microseconds since 1970-01-01T00:00:00Z; 0 where the status is NOT_FOUND.
+	// One event time for each row, in microseconds since 1970-01-01T00:00:00Z; 0 where there is none: where the status is NOT_FOUND.
 	Times         []int64 `protobuf:"fixed64,2,rep,packed,name=times,proto3" json:"times,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
