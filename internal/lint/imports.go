@@ -56,7 +56,6 @@ func families() []family {
 		{"github.com/klauspost/compress", []string{"internal/parquetio"}},
 		{"github.com/pierrec/lz4", []string{"internal/parquetio"}},
 		{"github.com/dgraph-io/badger", []string{"online"}},
-		{"github.com/go-json-experiment/json", []string{"server"}},
 		{"google.golang.org/grpc", wire},
 		{"google.golang.org/protobuf", wire},
 		{"google.golang.org/genproto", wire},
