@@ -111,26 +111,26 @@ func (f *frame) split(q *Query, wrong *faults) []frameColumn {
 }
 
 // find looks for what q has of the column's name: an input, or a column of its answer, which the column overrides.
-func (c *frameColumn) find(q *Query, wrong *faults) bool {
-	needed := q.needed()
-	at := slices.IndexFunc(needed, func(f feature.Field) bool { return f.Name == c.name })
-	c.answer = slices.Index(q.names, c.name)
-	switch {
-	case at >= 0:
-		c.t, c.answer = needed[at].Type, -1
-	case c.answer >= 0:
+func (c *frameColumn) find(q *Query, wrong *faults) (found bool) {
+	c.answer = -1
+	if c.t, found = q.inputType(c.name); found {
+		return true
+	}
+	if c.answer = slices.Index(q.names, c.name); c.answer >= 0 {
 		c.t = q.typeOf(c.answer)
-	case len(wrong.all) < faultsMax:
+		return true
+	}
+	if len(wrong.all) < faultsMax {
 		hint := nearest.Hint(c.name, q.names)
 		if hint == "" {
-			hint = neededHint(c.name, needed)
+			hint = neededHint(c.name, q.needed())
 		}
 		wrong.add(c.place, "%s has no column and no feature %q%s", q.subject, c.name, hint)
 	}
-	return at >= 0 || c.answer >= 0
+	return false
 }
 
-// take turns the columns of a frame into inputs and overrides. An input has a value in every row, be it NULL; a column that overrides is looked up
+// takeFrame turns the columns of a frame into inputs and overrides. An input has a value in every row, be it NULL; a column that overrides is looked up
 // where it has none.
 func (q *Query) takeFrame(columns []frameColumn, rows int) (inputs []Input, overrides []online.Override, err error) {
 	var wrong faults
@@ -161,9 +161,6 @@ func (q *Query) takeFrame(columns []frameColumn, rows int) (inputs []Input, over
 	}
 	return inputs, overrides, wrong.err()
 }
-
-// needed returns the key columns and request fields that a request has to give.
-func (q *Query) needed() []feature.Field { return slices.Concat(q.Keys(), q.Fields()) }
 
 // typeOf returns the type of column i of the answer of a service.
 func (q *Query) typeOf(i int) feature.Type {

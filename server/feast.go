@@ -128,6 +128,9 @@ func (s *Server) feast(ctx context.Context, req feastRequest) ([]feastVector, er
 	return vectors, nil
 }
 
+// needed returns the key columns and request fields that a request has to give.
+func (q *Query) needed() []feature.Field { return slices.Concat(q.Keys(), q.Fields()) }
+
 // inputType returns the type of a key column or request field.
 func (q *Query) inputType(name string) (feature.Type, bool) {
 	for _, field := range q.needed() {

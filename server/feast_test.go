@@ -345,3 +345,23 @@ func FuzzFeastJSON(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkFeast asks as BenchmarkGetFeatures does, in Feast's shape: 100 keys of 4 features over an in-memory connection.
+//
+//	go test ./server -run='^$' -bench=Feast -benchmem
+func BenchmarkFeast(b *testing.B) {
+	m := testModel()
+	s := start(b, newStore(b, m), func() *Model { return m }, Options{Now: clockAt(24 * hour)})
+	ids := &feasttypes.RepeatedValue{Val: each(100, func(i int) *feasttypes.Value {
+		return &feasttypes.Value{Val: &feasttypes.Value_Int64Val{Int64Val: int64(i % 5)}}
+	})}
+	req := &feastserving.GetOnlineFeaturesRequest{Kind: &feastserving.GetOnlineFeaturesRequest_FeatureService{FeatureService: "fraud_v1"},
+		Entities: []*feastserving.Column{{Key: fieldCustomer, Value: ids}, {Key: "payee_id", Value: ids}}}
+	client := feastserving.NewServingServiceClient(s.conn)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.GetOnlineFeatures(context.Background(), req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
