@@ -74,6 +74,8 @@ func (s *Server) handler(ctx context.Context) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", gateway)
+	mux.Handle("POST /get-online-features", s.feastHandler())
+	mux.Handle("POST /serving-endpoints/{service}/invocations", s.databricksHandler())
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(asofv1.OpenAPI) // a client that has gone away misses nothing

@@ -98,7 +98,7 @@ func (q *Query) Fields() []feature.Field { return q.service.RequestFields() }
 
 // Answer looks up what q asks for, for each row of inputs: the keys and request fields, in any order. It reports all that is wrong with them
 // at once as a [*RequestError], each fault with its place.
-func (s *Server) Answer(ctx context.Context, q *Query, inputs []Input) (*Answer, error) {
+func (s *Server) Answer(ctx context.Context, q *Query, inputs []Input, overrides ...online.Override) (*Answer, error) {
 	columns, rows, err := q.take(inputs)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (s *Server) Answer(ctx context.Context, q *Query, inputs []Input) (*Answer,
 		f.add("keys", "%d rows of %d features are more than the %d values of one request: ask for %d rows at a time, or stream them", rows, q.values(), s.options.MaxValues, most)
 		return nil, f.err()
 	}
-	return s.lookup(ctx, q, columns)
+	return s.lookup(ctx, q, columns, overrides...)
 }
 
 // rowsMax returns how many rows of q one request may ask for.
@@ -127,9 +127,9 @@ func (q *Query) values() int {
 const lookupsMax = 4
 
 // lookup returns the answer for columns that take has taken.
-func (s *Server) lookup(ctx context.Context, q *Query, columns map[string]arrow.Array) (*Answer, error) {
+func (s *Server) lookup(ctx context.Context, q *Query, columns map[string]arrow.Array, overrides ...online.Override) (*Answer, error) {
 	for n := 1; ; n++ {
-		answer, err := s.lookupBy(ctx, q, columns)
+		answer, err := s.lookupBy(ctx, q, columns, overrides)
 		var redefined *online.RedefinedError
 		if n == lookupsMax || s.options.Refit == nil || !errors.As(err, &redefined) {
 			return answer, err
@@ -147,8 +147,8 @@ func (s *Server) lookup(ctx context.Context, q *Query, columns map[string]arrow.
 }
 
 // lookupBy looks up by the definitions that q was found in.
-func (s *Server) lookupBy(ctx context.Context, q *Query, columns map[string]arrow.Array) (*Answer, error) {
-	found, err := s.store.Lookup(ctx, q.service, columns, feature.TimeOf(s.options.Now()), q.fullNames)
+func (s *Server) lookupBy(ctx context.Context, q *Query, columns map[string]arrow.Array, overrides []online.Override) (*Answer, error) {
+	found, err := s.store.Lookup(ctx, q.service, columns, feature.TimeOf(s.options.Now()), q.fullNames, overrides...)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/online"
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
+	feastserving "github.com/asof-store/asof/proto/feast/serving"
 )
 
 // Model is what can be asked for, by name. It does not change once it has been handed out.
@@ -33,7 +34,7 @@ type Model struct {
 
 // Store answers lookups; *online.Store is one.
 type Store interface {
-	Lookup(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array, now feature.Time, fullNames bool) (*online.Answer, error)
+	Lookup(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array, now feature.Time, fullNames bool, overrides ...online.Override) (*online.Answer, error)
 	States() (map[string]online.State, error)
 }
 
@@ -126,6 +127,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		grpc.WaitForHandlers(true),
 	)
 	asofv1.RegisterFeatureStoreServer(g, s)
+	feastserving.RegisterServingServiceServer(g, feastService{server: s})
 	if s.options.Admin != nil {
 		asofv1.RegisterAdminServer(g, s.options.Admin)
 	}

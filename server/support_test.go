@@ -66,7 +66,7 @@ type fakeStore struct {
 	lookup func(ctx context.Context) (*online.Answer, error)
 }
 
-func (f fakeStore) Lookup(ctx context.Context, _ *feature.Service, _ map[string]arrow.Array, _ feature.Time, _ bool) (*online.Answer, error) {
+func (f fakeStore) Lookup(ctx context.Context, _ *feature.Service, _ map[string]arrow.Array, _ feature.Time, _ bool, _ ...online.Override) (*online.Answer, error) {
 	return f.lookup(ctx)
 }
 
