@@ -46,6 +46,26 @@ func (s *served) awaitServing(columns int) {
 	s.t.Fatalf("the server does not come to serve %d columns: %s\n%s", columns, last, &s.said)
 }
 
+// awaitCurrent asks until the values of all views are published by the definitions that were applied last.
+func (s *served) awaitCurrent() {
+	s.t.Helper()
+	last := ""
+	for begun := time.Now(); time.Since(begun) < time.Minute; {
+		r, err := http.Get(s.web() + "/v1/status")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		text, err := io.ReadAll(r.Body)
+		if err := errors.Join(err, r.Body.Close()); err != nil {
+			s.t.Fatal(err)
+		}
+		if last = string(text); strings.Contains(last, "true") && !regexp.MustCompile(`"(current|published)": ?false`).MatchString(last) {
+			return
+		}
+	}
+	s.t.Fatalf("the server does not come up to date: %s\n%s", last, &s.said)
+}
+
 const askFraud = `{"service": "fraud", "keys": {"customer_id": [7], "payee_id": [8]}}`
 
 // postJSON asks a server for features over HTTP, and fails unless they are answered.
@@ -135,7 +155,7 @@ func TestServeTakesUpDefinitions(t *testing.T) {
 		version++
 		prints(t, ok(t, append([]string{"apply"}, args...)...), "Applied as version "+strconv.Itoa(version))
 		first.await(`definitions.* version=` + strconv.Itoa(version))
-		second.await(`took up definitions.* version=` + strconv.Itoa(version))
+		second.await(`definitions.* version=` + strconv.Itoa(version))
 	}
 	edit(t, "      - {name: income_k", "      - {name: income_m, expr: income / 1000000}\n      - {name: income_k")
 	edit(t, "features: [home_country, income_k]", "features: [home_country, income_k, income_m]")
@@ -155,8 +175,10 @@ func TestServeTakesUpDefinitions(t *testing.T) {
 	edit(t, ", income_m]", "]")
 	apply("--server", second.address)
 	ok(t, "materialize", "--server", first.address)
-	first.awaitServing(6)
-	second.awaitServing(6)
+	for _, s := range []*served{first, second} {
+		s.awaitServing(6)
+		s.awaitCurrent()
+	}
 
 	close(done)
 	if err := group.Wait(); err != nil {
@@ -203,7 +225,7 @@ func TestRemote(t *testing.T) {
 		t.Errorf("materialize: %+v", run)
 	}
 	fails(t, 2, []string{"2999"}, append([]string{"materialize", "profile", "--to", "2999-01-01"}, at...)...)
-	prints(t, ok(t, append([]string{"sync"}, at...)...), "profile: up to date")
+	prints(t, ok(t, append([]string{"sync"}, at...)...), "profile: up to date", "last_payment: waits for asof materialize")
 	prints(t, ok(t, append([]string{"sync", "profile", "--full"}, at...)...), "profile: ", " keys published")
 	fails(t, 3, []string{"no view"}, append([]string{"sync", "profil"}, at...)...)
 	s.stop(os.Interrupt)
