@@ -54,8 +54,9 @@ func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[st
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{Rows: rows}
-	for _, c := range svc.Columns(fullNames) {
+	order := svc.Columns(fullNames)
+	a := &Answer{Rows: rows, Columns: make([]Column, 0, len(order))}
+	for _, c := range order {
 		from := computed
 		if c.Ref >= 0 {
 			from = looked[c.Ref]

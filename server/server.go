@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -30,6 +31,7 @@ type Model struct {
 	Version      int // of the definitions in the registry
 
 	defined map[string]*feature.View // the views that OnDemand takes features of, where Views has earlier ones
+	queries sync.Map                 // what has been asked for: a *Query by serviceNamed
 }
 
 // Store answers lookups; *online.Store is one.
