@@ -24,6 +24,8 @@ type Inputs struct {
 	Columns map[string]arrow.Array
 	// Looked has, for each of the service's Refs, the values of its Lookups with defaults in place of NULL.
 	Looked [][]arrow.Array
+	// Override may put other values into the column of svc.Computed[i], before others are computed from it; nil: nothing does.
+	Override func(i int, computed *Column) error
 }
 
 // Error tells which feature could not be computed. It has the kind of Err.
@@ -61,6 +63,12 @@ func Compute(svc *feature.Service, in Inputs) ([]Column, error) {
 		}
 		if columns[i], err = complete(values, definition.Default); err != nil {
 			return nil, feature.Errorf(feature.ErrInternal, "default of on-demand feature %s.%s: %w", c.OnDemand.Name, definition.Name, err)
+		}
+		if in.Override == nil {
+			continue
+		}
+		if err := in.Override(i, &columns[i]); err != nil {
+			return nil, err
 		}
 	}
 	return columns, nil

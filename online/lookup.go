@@ -20,11 +20,15 @@ type Answer struct {
 // Lookup answers a request for the features of svc as of now. columns has one for each of svc.KeyFields() and svc.RequestFields(), all of one
 // length, which is the number of rows of the answer; where svc has neither there is one row. A missing, unknown or unfit column is ErrInvalid, and so is
 // an on-demand feature that cannot be computed, whose error names it and the row.
-// All views are read in one snapshot, and each key of a view once, however often it is asked for.
-func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[string]arrow.Array, now feature.Time, fullNames bool) (*Answer, error) {
+// All views are read in one snapshot, and each key of a view once, however often it is asked for. Overrides have as many rows as columns do; where svc
+// takes no columns, it is they that give the number.
+func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[string]arrow.Array, now feature.Time, fullNames bool, overrides ...Override) (*Answer, error) {
 	rows, err := checkColumns(svc, columns)
 	if err != nil {
 		return nil, err
+	}
+	if len(columns) == 0 && len(overrides) > 0 {
+		rows = overrides[0].Values.Len()
 	}
 	questions := make([]*question, len(svc.Refs))
 	for i := range svc.Refs {
@@ -39,12 +43,20 @@ func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[st
 			return nil, err
 		}
 	}
-	computed, err := compute(svc, columns, looked, rows)
+	given, err := newOverriding(svc, overrides, fullNames)
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{Rows: rows}
-	for _, c := range svc.Columns(fullNames) {
+	if err := given.looked(svc, looked); err != nil {
+		return nil, err
+	}
+	computed, err := compute(svc, columns, looked, rows, given)
+	if err != nil {
+		return nil, err
+	}
+	order := svc.Columns(fullNames)
+	a := &Answer{Rows: rows, Columns: make([]Column, 0, len(order))}
+	for _, c := range order {
 		from := computed
 		if c.Ref >= 0 {
 			from = looked[c.Ref]
@@ -57,11 +69,12 @@ func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[st
 }
 
 // compute returns the columns of svc.Computed.
-func compute(svc *feature.Service, columns map[string]arrow.Array, looked [][]Column, rows int) ([]Column, error) {
+func compute(svc *feature.Service, columns map[string]arrow.Array, looked [][]Column, rows int, given overriding) ([]Column, error) {
 	if len(svc.Computed) == 0 {
 		return nil, nil
 	}
-	in := ondemand.Inputs{Rows: rows, Columns: columns, Looked: make([][]arrow.Array, len(looked))}
+	in := ondemand.Inputs{Rows: rows, Columns: columns, Looked: make([][]arrow.Array, len(looked)),
+		Override: func(i int, c *ondemand.Column) error { return given.computed(svc, i, c) }}
 	for i := range looked {
 		for j := range looked[i] {
 			in.Looked[i] = append(in.Looked[i], looked[i][j].Values)
@@ -82,9 +95,7 @@ func compute(svc *feature.Service, columns map[string]arrow.Array, looked [][]Co
 func checkColumns(svc *feature.Service, columns map[string]arrow.Array) (rows int, err error) {
 	keys := svc.KeyFields()
 	fields := append(keys, svc.RequestFields()...)
-	var needed []string
 	for i, f := range fields {
-		needed = append(needed, f.Name+" ("+f.Type.String()+")")
 		what := "key column"
 		if i >= len(keys) {
 			what = "request field"
@@ -122,6 +133,10 @@ func checkColumns(svc *feature.Service, columns map[string]arrow.Array) (rows in
 			return 0, feature.Errorf(feature.ErrInvalid, "service %s takes no keys, %s is one", svc.Name, name)
 		}
 		if !known {
+			var needed []string
+			for _, f := range fields {
+				needed = append(needed, f.Name+" ("+f.Type.String()+")")
+			}
 			return 0, feature.Errorf(feature.ErrInvalid, "service %s takes no column %s: it needs %s", svc.Name, name, strings.Join(needed, ", "))
 		}
 	}

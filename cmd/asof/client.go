@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"google.golang.org/grpc"
@@ -37,14 +38,6 @@ func dial(address string) (*client, error) {
 
 func (c *client) close() error { return c.conn.Close() }
 
-func (c *client) publish(ctx context.Context, views []string) ([]*asofv1.PublishedView, error) {
-	answer, err := asofv1.NewAdminClient(c.conn).Publish(ctx, &asofv1.PublishRequest{Views: views})
-	if err != nil {
-		return nil, c.fault("publishing", err)
-	}
-	return answer.GetViews(), nil
-}
-
 // fault gives an RPC error its kind again.
 func (c *client) fault(doing string, err error) error {
 	s := status.Convert(err)
@@ -58,31 +51,39 @@ func (c *client) fault(doing string, err error) error {
 	if !known {
 		kind = feature.ErrInternal
 	}
-	if kind == feature.ErrUnavailable {
+	if kind == feature.ErrUnavailable && isOfConnection(s.Message()) {
 		return feature.Errorf(kind, "%s: the server %s does not answer (%s): is asof serve running there?", doing, c.address, s.Message())
 	}
 	return feature.Errorf(kind, "%s by the server %s: %s", doing, c.address, s.Message())
 }
 
+// isOfConnection tells what gRPC says of a connection that fails from what a server says is unavailable.
+func isOfConnection(message string) bool {
+	return strings.Contains(message, "connection error") || strings.Contains(message, "error reading from server") || strings.Contains(message, "transport is closing")
+}
+
 // getFrom asks the server at address for a service's features of one key.
-func (p *project) getFrom(ctx context.Context, address string, svc *feature.Service, keys map[string]arrow.Array) (values []gotValue, err error) {
+func (p *project) getFrom(ctx context.Context, address string, svc *feature.Service, columns map[string]arrow.Array) (values []gotValue, err error) {
 	c, err := dial(address)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	request := &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Service{Service: svc.Name}}
-	for name, column := range keys {
-		if column.IsNull(0) {
-			return nil, feature.Errorf(feature.ErrInvalid, "--key %s=: an empty value is NULL, which is found nowhere", name)
+	request := &asofv1.GetFeaturesRequest{Service: svc.Name, Keys: map[string]*asofv1.Values{}, Fields: map[string]*asofv1.Values{}}
+	for _, key := range svc.KeyFields() {
+		if columns[key.Name].IsNull(0) {
+			return nil, feature.Errorf(feature.ErrInvalid, "--key %s=: an empty value is NULL, which is found nowhere", key.Name)
 		}
-		request.Keys = append(request.Keys, &asofv1.KeyColumn{Name: name, Values: server.WriteValues(column)})
+		request.Keys[key.Name] = server.WriteValues(columns[key.Name])
 	}
-	columns, err := c.getFeatures(ctx, request, 1)
+	for _, field := range svc.RequestFields() {
+		request.Fields[field.Name] = server.WriteValues(columns[field.Name])
+	}
+	answer, err := c.getFeatures(ctx, request, 1)
 	if err != nil {
 		return nil, err
 	}
-	for _, column := range columns {
+	for _, column := range answer {
 		values = append(values, newGotValue(column.Name, column.Values, column.Statuses[0], column.Found[0], column.EventTimes[0]))
 	}
 	if slices.ContainsFunc(values, func(v gotValue) bool { return v.status == feature.NotFound }) {
@@ -111,7 +112,7 @@ func (c *client) getFeatures(ctx context.Context, request *asofv1.GetFeaturesReq
 			column.Found = append(column.Found, ofView && feature.Status(status) != feature.NotFound)
 		}
 		if at < len(answer.GetEventTimes()) {
-			for _, micros := range answer.GetEventTimes()[at].GetMicros() {
+			for _, micros := range answer.GetEventTimes()[at].GetTimes() {
 				column.EventTimes = append(column.EventTimes, feature.Time(micros))
 			}
 		}
@@ -130,7 +131,7 @@ const answerBytesMax = 256 << 20
 
 // State returns how far the server has published view.
 func (c *client) State(ctx context.Context, view *feature.View) (state online.State, known bool, err error) {
-	answer, err := asofv1.NewAdminClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
+	answer, err := asofv1.NewFeatureStoreClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
 	if err != nil {
 		return state, false, c.fault("the status", err)
 	}
@@ -149,13 +150,12 @@ func (c *client) State(ctx context.Context, view *feature.View) (state online.St
 
 // Get returns what the server serves of view's features.
 func (c *client) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]online.Column, error) {
-	names := &asofv1.FeatureNames{}
+	request := &asofv1.GetFeaturesRequest{Keys: map[string]*asofv1.Values{}}
 	for _, f := range features {
-		names.Names = append(names.Names, view.Name+"."+view.Features[f].Name)
+		request.Features = append(request.Features, view.Name+"."+view.Features[f].Name)
 	}
-	request := &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Features{Features: names}}
 	for i, key := range view.Keys {
-		request.Keys = append(request.Keys, &asofv1.KeyColumn{Name: key.Name, Values: server.WriteValues(keys[i])})
+		request.Keys[key.Name] = server.WriteValues(keys[i])
 	}
 	columns, err := c.getFeatures(ctx, request, rows)
 	if err != nil {
@@ -173,7 +173,7 @@ func (c *client) Get(ctx context.Context, view *feature.View, features []int, ke
 
 // noteUnpublishedAt is noteUnpublished of what the server says.
 func (p *project) noteUnpublishedAt(ctx context.Context, c *client, svc *feature.Service) error {
-	answer, err := asofv1.NewAdminClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
+	answer, err := asofv1.NewFeatureStoreClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
 	if err != nil {
 		return c.fault("the status", err)
 	}
