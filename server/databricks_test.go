@@ -85,6 +85,7 @@ func TestDatabricksBadRequests(t *testing.T) {
 		"wrong type":         {"fraud_v1", records(row + `, {"customer_id": "x", "payee_id": 1}`), 400, "INVALID_PARAMETER_VALUE", `customer_id: row 1: \"x\" is no int64`},
 		"wrong feature":      {"fraud_v1", records(`{"customer_id": 1, "payee_id": 1, "city": 7}`), 400, "INVALID_PARAMETER_VALUE", `city: row 0: 7 is no string`},
 		"column twice":       {"fraud_v1", split(`"customer_id", "customer_id"`, `[1, 2]`), 400, "INVALID_PARAMETER_VALUE", "dataframe_split.columns[1]: column customer_id is dataframe_split.columns[0] already"},
+		"feature twice":      {"fraud_v1", split(`"customer_id", "payee_id", "age", "age"`, `[1, 2, 3, 4]`), 400, "INVALID_PARAMETER_VALUE", "dataframe_split.columns[3]: column age is dataframe_split.columns[2] already"},
 		"too few cells":      {"fraud_v1", split(`"customer_id", "payee_id"`, `[1, 2], [1]`), 400, "INVALID_PARAMETER_VALUE", "dataframe_split.data[1]: it has 1 values, and there are 2 columns"},
 		"too many cells":     {"global", split(``, `[1]`), 400, "INVALID_PARAMETER_VALUE", "dataframe_split.data[0]: it has 1 values, and there are 0 columns"},
 		"cannot be computed": {"priced", records(`{"customer_id": 1, "amount": 26}`), 400, "INVALID_PARAMETER_VALUE", "13 is no product"},

@@ -82,7 +82,7 @@ func (s *Server) feast(ctx context.Context, req feastRequest) ([]feastVector, er
 	for _, c := range req.columns {
 		in := Input{Name: c.name, Place: c.place}
 		t, known := q.inputType(c.name)
-		counts := !known && c.name == rowsColumn && len(q.Keys()) == 0
+		counts := !known && c.name == rowsColumn
 		if counts {
 			t = feature.Scalar(feature.String)
 		}

@@ -125,6 +125,44 @@ func TestFeastHTTP(t *testing.T) {
 	}
 }
 
+// TestFeastLooks: what a client of Feast's feature server tells types by. An integer is a number however great, a float has a point, and a time has
+// the digits that it needs in threes.
+func TestFeastLooks(t *testing.T) {
+	m := protocolModel(t)
+	store := protocolStore(t, m)
+	h := web(t, store, m, Options{Now: clockAt(100 * hour)})
+	_, got := call(h, "POST", feastPath, `{"features": ["types:int64", "types:float64", "lists:int64s", "lists:float32s"], "entities": {"id": [9007199254740993, 6, 1]}}`)
+	const times = `["1970-01-04T18:00:01.500Z","1970-01-04T18:00:00.000001Z","1970-01-04T18:00:00Z"]`
+	for _, want := range []string{
+		`{"values":[9007199254740993,6,1],"statuses":["PRESENT","PRESENT","PRESENT"],"event_timestamps":["1970-01-01T00:00:00Z","1970-01-01T00:00:00Z","1970-01-01T00:00:00Z"]}`,
+		`{"values":[9223372036854775807,-9007199254740993,9007199254740993],"statuses":["PRESENT","PRESENT","PRESENT"],"event_timestamps":` + times + `}`,
+		`{"values":["Infinity",5e-324,0.1],"statuses":["PRESENT","PRESENT","PRESENT"],"event_timestamps":` + times + `}`,
+		`{"values":[null,null,[9007199254740993,-9007199254740993]],`, `{"values":[null,null,[1.0,0.1]],`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+	if _, got := call(h, "POST", feastPath, `{"feature_service": "moments", "entities": {"at": [1700000000, "2023-11-14T22:13:20Z", 1700000000.5], "open": [true, true, true], "code": ["AQI=", "AQI=", "AQI="]}}`); !strings.Contains(got, "entities.at: row 2: 1700000000.5 is no timestamp") {
+		t.Error(got)
+	}
+	if _, got := call(h, "POST", feastPath, `{"feature_service": "moments", "entities": {"at": [1700000000, "2023-11-14T22:13:20Z", 1.7e9, 17], "open": [true, true, true, true], "code": ["AQI=", "AQI=", "AQI=", "AQI="]}}`); !strings.Contains(got, `{"values":[8,8,8,null]`) {
+		t.Error(got)
+	}
+	if list, err := readFeastList([]byte(`[[1, "1970-01-01T00:00:02Z"], null]`), feature.ListOf(feature.Timestamp)); err != nil || list.String() != "[[1000000 2000000] (null)]" {
+		t.Errorf("%v, %v", list, err)
+	}
+	s := start(t, store, func() *Model { return m }, Options{Now: clockAt(100 * hour)})
+	c := newFeastClient(t, s.conn)
+	answer, err := c.call(context.Background(), "GetOnlineFeatures", c.request("", []string{"types:int64"}, false, []feastInput{{"id", "int64_val", []any{int64(beyond), int64(6), int64(1)}}}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if columns, err := feastTexts(answer); err != nil || fmt.Sprint(columns[1].times) != "[1970-01-04T18:00:01.5Z 1970-01-04T18:00:00.000001Z 1970-01-04T18:00:00Z]" {
+		t.Errorf("over gRPC: %v, %v", columns, err)
+	}
+}
+
 // TestFeastBadRequests sends what cannot be answered, over gRPC and over HTTP.
 func TestFeastBadRequests(t *testing.T) {
 	m := testModel()
