@@ -115,6 +115,17 @@ func (o object) pairs(field string) []pair {
 	return pairs
 }
 
+// mentions reports whether a dict field has an entry for key, faulty or not.
+func (o object) mentions(field, key string) bool {
+	n := o.get(field)
+	for i := 0; n != nil && i+1 < len(n.Content); i += 2 {
+		if deref(n.Content[i]).Value == key {
+			return true
+		}
+	}
+	return false
+}
+
 // notes returns the fields that every construct has.
 func (o object) notes() Notes {
 	n := Notes{}

@@ -52,7 +52,7 @@ func (l *loader) onDemand(o object) {
 	}
 	for _, n := range o.records("features") {
 		f := o.item(n)
-		if f.nameAt == nil || !o.columnName(f.nameAt, "feature", taken) {
+		if f.nameAt == nil || !o.free(f.nameAt, "feature", taken) {
 			continue
 		}
 		b.items = append(b.items, onDemandItem{featureItem: f})
@@ -80,15 +80,13 @@ func (b *onDemandBuilder) nameViews() {
 	for _, p := range b.pairs("views") {
 		name, view := p.key.Value, p.value.Value
 		b.separable(p.key, "name")
-		noun, defined := "view", slices.Contains(b.loader.views.names, name)
-		if !defined {
-			noun, defined = "on_demand", slices.Contains(b.groups.names, name)
+		for _, s := range []*namespace{b.loader.views, b.groups} {
+			if place, taken := s.place[strings.ToLower(name)]; taken {
+				b.c.fault(p.key, "choose another name; upper and lower case count as one", "%s: the name %s is that of a definition at %s", b.label, name, place)
+				break
+			}
 		}
-		if defined {
-			b.c.fault(p.key, "choose another name", "%s: %s is the name of a %s", b.label, name, noun)
-			continue
-		}
-		if b.loader.views.knows(b.object, p.value, b.partial) {
+		if !b.c.bad[p.key] && b.loader.views.knows(b.object, p.value, b.partial) {
 			b.views[name], b.group.Views[name] = b.viewOf[view], view
 		}
 	}
@@ -144,14 +142,13 @@ func (b *onDemandBuilder) input(i int, column string) (typedInput, *misnamed) {
 			in.typ = t
 			return in, nil
 		}
-		at := b.group.Feature(column)
-		if at < 0 {
-			return in, &misnamed{}
-		}
-		if at > i {
+		switch at := b.group.Feature(column); {
+		case at > i:
 			return in, &misnamed{message: "feature " + column + " comes later", hint: "put it before " + b.items[i].name}
+		case at >= 0:
+			return b.computed(in, b, at)
 		}
-		return b.computed(in, b, at)
+		return in, &misnamed{told: b.mentions("request", column)}
 	}
 	if other := b.groupOf[group]; other != nil {
 		at := other.group.Feature(name)
@@ -165,7 +162,7 @@ func (b *onDemandBuilder) input(i int, column string) (typedInput, *misnamed) {
 		view = named
 	}
 	if view == nil {
-		if b.partial || b.has("views") && slices.ContainsFunc(b.pairs("views"), func(p pair) bool { return p.key.Value == group }) {
+		if b.partial || b.mentions("views", group) {
 			return in, &misnamed{told: true}
 		}
 		return in, &misnamed{message: "unknown view or on_demand " + group, hint: didYouMean(group, "the views and on_demand", b.groupNames())}
@@ -222,7 +219,9 @@ func (b *onDemandBuilder) names(i int) []string {
 	}
 	for _, other := range b.building {
 		for _, f := range featureNames(other.group.OnDemand) {
-			names = append(names, other.group.Name+"."+f)
+			if other != b {
+				names = append(names, other.group.Name+"."+f)
+			}
 		}
 	}
 	return names

@@ -1,6 +1,8 @@
 package ondemand
 
 import (
+	"fmt"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -26,8 +28,22 @@ type Inputs struct {
 	Override func(i int, computed *Column) error
 }
 
-// Compute returns the columns of svc.Computed, in that order. It fails with ErrInvalid, and names service, feature and row, where a value cannot
-// be computed: an integer that overflows.
+// Error tells which feature could not be computed. It has the kind of Err.
+type Error struct {
+	Service, OnDemand, Feature string
+	Err                        error // what the program said, which names the row
+}
+
+// Error names service, feature, row and fault.
+func (e *Error) Error() string {
+	return fmt.Sprintf("service %s, on-demand feature %s.%s: %v", e.Service, e.OnDemand, e.Feature, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Compute returns the columns of svc.Computed, in that order. A value that cannot be computed, an integer that overflows, is an *[Error] of kind
+// ErrInvalid.
 func Compute(svc *feature.Service, in Inputs) ([]Column, error) {
 	columns := make([]Column, len(svc.Computed))
 	for i := range svc.Computed {
@@ -43,7 +59,7 @@ func Compute(svc *feature.Service, in Inputs) ([]Column, error) {
 		}
 		values, err := definition.Program.Eval(read, in.Rows)
 		if err != nil {
-			return nil, feature.Errorf(feature.KindOf(err), "service %s, on-demand feature %s.%s: %w", svc.Name, c.OnDemand.Name, definition.Name, err)
+			return nil, &Error{Service: svc.Name, OnDemand: c.OnDemand.Name, Feature: definition.Name, Err: err}
 		}
 		if columns[i], err = complete(values, definition.Default); err != nil {
 			return nil, feature.Errorf(feature.ErrInternal, "default of on-demand feature %s.%s: %w", c.OnDemand.Name, definition.Name, err)

@@ -261,7 +261,7 @@ func TestLookup(t *testing.T) {
 		return err
 	}
 	wantKind(t, lookup(func(m map[string]arrow.Array) { delete(m, "payee_id") }), feature.ErrInvalid, "payee_id (int64)")
-	wantKind(t, lookup(func(m map[string]arrow.Array) { m["x"] = m["payee_id"] }), feature.ErrInvalid, "no key column x", "payer_id (int64), payee_id (int64)")
+	wantKind(t, lookup(func(m map[string]arrow.Array) { m["x"] = m["payee_id"] }), feature.ErrInvalid, "takes no column x", "payer_id (int64), payee_id (int64)")
 	wantKind(t, lookup(func(m map[string]arrow.Array) { m["payee_id"] = column(t, feature.Scalar(feature.String), "2") }), feature.ErrInvalid, "payee_id holds utf8", "int64")
 	wantKind(t, lookup(func(m map[string]arrow.Array) { m["payee_id"] = column(t, feature.Scalar(feature.Int64), int64(2)) }), feature.ErrInvalid, "payee_id has 1 values, payer_id has 3")
 	global := &feature.Service{Name: "global", Refs: []feature.Ref{{View: world, Features: []int{0}}}}

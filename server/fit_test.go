@@ -213,7 +213,7 @@ func TestRefit(t *testing.T) {
 	if _, err := broken.features.GetFeatures(context.Background(), ofService("global")); status.Code(err) != codes.Internal {
 		t.Error(err)
 	}
-	restless := start(t, store, func() *Model { n := *m; return &n }, Options{Refit: func(context.Context) error { refits++; return nil }})
+	restless := start(t, store, func() *Model { return &Model{Services: m.Services, Views: m.Views} }, Options{Refit: func(context.Context) error { refits++; return nil }})
 	if _, err := restless.features.GetFeatures(context.Background(), ofService("global")); status.Code(err) != codes.Unavailable || refits != 1+lookupsMax-1 {
 		t.Errorf("%v, after %d looks", err, refits)
 	}

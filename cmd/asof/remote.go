@@ -119,7 +119,10 @@ func (a *app) publishAt(ctx context.Context, address string, views []string, reb
 		}
 		for _, v := range answer.GetViews() {
 			text := progress.Count(v.GetKeys()) + " keys published"
-			if v.GetKeys() == 0 {
+			switch {
+			case v.GetWaits():
+				text = "waits for asof materialize"
+			case v.GetKeys() == 0:
 				text = "up to date"
 			}
 			if err := a.printf("%s: %s\n", v.GetView(), text); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,26 +62,26 @@ func (s admin) Publish(ctx context.Context, req *asofv1.PublishRequest) (*asofv1
 	if err != nil {
 		return nil, err
 	}
+	sync := s.engine.Sync
+	if req.GetRebuild() {
+		sync = s.engine.SyncFull
+	}
+	published, err := sync(ctx, views)
 	answer := &asofv1.PublishResponse{}
 	for _, v := range views {
 		if !v.Online {
-			if len(req.GetViews()) > 0 {
-				return nil, feature.Errorf(feature.ErrInvalid, "view %s is not served online: it says online: false", v.Name)
-			}
 			continue
 		}
-		publish := s.engine.Publish
-		if req.GetRebuild() {
-			publish = s.engine.Republish
+		done, ok := published[v.Name]
+		if ok {
+			s.monitor.Published(v.Name, done.Keys)
 		}
-		done, err := publish(ctx, v.View)
-		if err != nil {
-			return nil, err
-		}
-		s.monitor.Published(v.Name, done.Keys)
-		answer.Views = append(answer.Views, &asofv1.PublishedView{View: v.Name, Keys: done.Keys, Rebuilt: done.Rebuilt})
+		answer.Views = append(answer.Views, &asofv1.PublishedView{View: v.Name, Keys: done.Keys, Rebuilt: done.Rebuilt, Waits: !ok})
 	}
-	return answer, s.refit(ctx)
+	if err := errors.Join(err, s.refit(context.WithoutCancel(ctx))); err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
 // Materialize runs views and tells how it goes. One call at a time is served, beside the runs of the scheduler, so that memory is bounded.

@@ -637,7 +637,9 @@ type PublishedView struct {
 	// The number of keys written or deleted.
 	Keys int64 `protobuf:"varint,2,opt,name=keys,proto3" json:"keys,omitempty"`
 	// Whether everything was written anew.
-	Rebuilt       bool `protobuf:"varint,3,opt,name=rebuilt,proto3" json:"rebuilt,omitempty"`
+	Rebuilt bool `protobuf:"varint,3,opt,name=rebuilt,proto3" json:"rebuilt,omitempty"`
+	// Whether the view was never materialized, or not by its definition, so that nothing could be published.
+	Waits         bool `protobuf:"varint,4,opt,name=waits,proto3" json:"waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -693,6 +695,13 @@ func (x *PublishedView) GetRebuilt() bool {
 	return false
 }
 
+func (x *PublishedView) GetWaits() bool {
+	if x != nil {
+		return x.Waits
+	}
+	return false
+}
+
 var File_asof_v1_admin_proto protoreflect.FileDescriptor
 
 const file_asof_v1_admin_proto_rawDesc = "" +
@@ -738,11 +747,12 @@ const file_asof_v1_admin_proto_rawDesc = "" +
 	"\x05views\x18\x01 \x03(\tR\x05views\x12\x18\n" +
 	"\arebuild\x18\x02 \x01(\bR\arebuild\"?\n" +
 	"\x0fPublishResponse\x12,\n" +
-	"\x05views\x18\x01 \x03(\v2\x16.asof.v1.PublishedViewR\x05views\"Q\n" +
+	"\x05views\x18\x01 \x03(\v2\x16.asof.v1.PublishedViewR\x05views\"g\n" +
 	"\rPublishedView\x12\x12\n" +
 	"\x04view\x18\x01 \x01(\tR\x04view\x12\x12\n" +
 	"\x04keys\x18\x02 \x01(\x03R\x04keys\x12\x18\n" +
-	"\arebuilt\x18\x03 \x01(\bR\arebuilt2\xc9\x01\n" +
+	"\arebuilt\x18\x03 \x01(\bR\arebuilt\x12\x14\n" +
+	"\x05waits\x18\x04 \x01(\bR\x05waits2\xc9\x01\n" +
 	"\x05Admin\x126\n" +
 	"\x05Apply\x12\x15.asof.v1.ApplyRequest\x1a\x16.asof.v1.ApplyResponse\x12J\n" +
 	"\vMaterialize\x12\x1b.asof.v1.MaterializeRequest\x1a\x1c.asof.v1.MaterializeResponse0\x01\x12<\n" +

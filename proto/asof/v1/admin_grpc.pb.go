@@ -43,10 +43,9 @@ type AdminClient interface {
 	// else is writing the view's history; UNIMPLEMENTED when the server does not materialize.
 	Materialize(ctx context.Context, in *MaterializeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MaterializeResponse], error)
 	// Publish brings the online values of views to what the offline store says as of their watermarks. It returns when that is
-	// durable, and does nothing for a view that is up to date.
+	// durable, and does nothing for a view that is up to date, or that waits for Materialize. An error in one view does not stop the others.
 	//
-	// Errors: NOT_FOUND for a view that does not exist or was never materialized; ABORTED when it is being published
-	// already; UNIMPLEMENTED when the server cannot publish.
+	// Errors: NOT_FOUND for a view that does not exist; ABORTED when it is being published already; UNIMPLEMENTED when the server cannot publish.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 }
 
@@ -116,10 +115,9 @@ type AdminServer interface {
 	// else is writing the view's history; UNIMPLEMENTED when the server does not materialize.
 	Materialize(*MaterializeRequest, grpc.ServerStreamingServer[MaterializeResponse]) error
 	// Publish brings the online values of views to what the offline store says as of their watermarks. It returns when that is
-	// durable, and does nothing for a view that is up to date.
+	// durable, and does nothing for a view that is up to date, or that waits for Materialize. An error in one view does not stop the others.
 	//
-	// Errors: NOT_FOUND for a view that does not exist or was never materialized; ABORTED when it is being published
-	// already; UNIMPLEMENTED when the server cannot publish.
+	// Errors: NOT_FOUND for a view that does not exist; ABORTED when it is being published already; UNIMPLEMENTED when the server cannot publish.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	mustEmbedUnimplementedAdminServer()
 }
