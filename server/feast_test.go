@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -200,6 +201,8 @@ func TestFeastBadRequests(t *testing.T) {
 		"too many rows":    {c.request("global", nil, false, []feastInput{{"__dummy_id", "string_val", make([]any, 9)}}, nil), `{"feature_service": "global", "entities": {"__dummy_id": [1,1,1,1,1,1,1,1,1]}}`, codes.InvalidArgument, 400, ""},
 		"too large":        {c.request("", []string{strings.Repeat("x", 2<<20)}, false, nil, nil), `{"features": ["` + strings.Repeat("x", 2<<20) + `"]}`, codes.ResourceExhausted, 413, ""},
 		"ten million keys": {nil, `{"feature_service": "fraud_v1", "entities": {"customer_id": [` + strings.Repeat(million, 10) + `1]}}`, 0, 413, "more than the 1048576 bytes that one may have"},
+		"many names":       {c.request("", slices.Repeat([]string{"x"}, 10_000), false, nil, nil), `{"features": [` + strings.Repeat(`"x",`, 10_000) + `"x"]}`, codes.InvalidArgument, 400, "(and 9 more)"},
+		"many columns":     {nil, `{"feature_service": "global", "entities": {` + strings.Repeat(`"x": 1, `, 1_000) + `"y": 1}}`, 0, 400, "entities.y: the request has 1001 columns, it may have 1000"},
 		"no JSON":          {nil, `features=`, 0, 400, "the body is no request in JSON"},
 		"empty":            {nil, ``, 0, 400, "the body is no request in JSON"},
 		"cut off":          {nil, `{"features": ["profile`, 0, 400, "the body is no request in JSON"},
