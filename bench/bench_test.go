@@ -240,3 +240,32 @@ func TestMedian(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// TestCheckAnswer has answers of a server differ from what the generator knows, by a value, by a row and by a column.
+func TestCheckAnswer(t *testing.T) {
+	given := task{Shape: shape{Kind: intKeys, Keys: 9, Rows: 9, Days: 3, Views: 3, Features: 2}, Load: load{Features: 5}}
+	keys := []int{4, 0, 8}
+	answer := func() (columns [][]float64) {
+		for v, n := range []int{2, 2, 1} {
+			for f := range n {
+				var values []float64
+				for _, k := range keys {
+					values = append(values, given.Shape.value(v, k, 0, f))
+				}
+				columns = append(columns, values)
+			}
+		}
+		return columns
+	}
+	for what, change := range map[string]func([][]float64) [][]float64{
+		"":         func(c [][]float64) [][]float64 { return c },
+		"a value":  func(c [][]float64) [][]float64 { c[4][2]++; return c },
+		"a row":    func(c [][]float64) [][]float64 { c[0] = c[0][:2]; return c },
+		"a column": func(c [][]float64) [][]float64 { return c[:4] },
+	} {
+		err := given.checkAnswer(keys, nil, func([]byte) ([][]float64, error) { return change(answer()), nil })
+		if errors.Is(err, errUnequal) != (what != "") || err != nil && what == "" {
+			t.Errorf("%q: %v", what, err)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -13,11 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/protobuf/proto"
-
-	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
 
 const (
@@ -27,24 +21,30 @@ const (
 	requestsMade = 1024 // different ones
 )
 
-// ask sends request i and returns the answer.
-type ask func(ctx context.Context, i int) ([]byte, error)
-
-// taskLoad sends requests to a server.
+// taskLoad sends requests to a server. The first answer of asof is compared with what the generator knows.
 func taskLoad(ctx context.Context, t task) (o outcome, err error) {
-	call, publish, done, err := dialGRPC(t)
+	dial := dialGRPC
+	if t.Load.JSON {
+		dial = dialHTTP
+	}
+	asked := t.keysAsked()
+	c, err := dial(t.Load.Address, asked)
 	if err != nil {
 		return o, err
 	}
-	defer func() { err = errors.Join(err, done()) }()
-	answer, err := call(ctx, 0)
+	defer func() { err = errors.Join(err, c.close()) }()
+	answer, err := c.ask(ctx, 0)
+	if err == nil && t.Load.Response == 0 {
+		err = t.checkAnswer(asked[0], answer, c.decode)
+	}
 	if err != nil {
 		return o, err
 	}
-	l := &loader{ask: call, bytes: len(answer)}
+	l := &loader{ask: c.ask, bytes: len(answer)}
 	if t.Load.Rate == 0 {
 		err = l.closed(ctx, t.Load.Seconds)
 	} else {
+		publish := c.publish
 		if !t.Load.Publishing {
 			publish = nil
 		}
@@ -55,7 +55,7 @@ func taskLoad(ctx context.Context, t task) (o outcome, err error) {
 
 // loader sends requests and notes how long each takes.
 type loader struct {
-	ask     ask
+	ask     func(ctx context.Context, i int) ([]byte, error)
 	bytes   int // of an answer
 	seconds float64
 
@@ -152,88 +152,4 @@ func (l *loader) outcome() outcome {
 	}
 	at := func(part float64) float64 { return 1000 * l.taken[int(part*float64(len(l.taken)-1))].Seconds() }
 	return outcome{Seconds: l.seconds, Count: int64(len(l.taken)), Read: int64(l.bytes), P50: at(0.5), P99: at(0.99)}
-}
-
-// dialGRPC connects to a server of gRPC: requests are encoded beforehand and answers left encoded, so that the load costs the same on all. The first
-// answer of asof is checked.
-func dialGRPC(t task) (call ask, publish func(context.Context) error, done func() error, err error) {
-	var conns []*grpc.ClientConn
-	done = func() error {
-		var errs []error
-		for _, c := range conns {
-			errs = append(errs, c.Close())
-		}
-		return errors.Join(errs...)
-	}
-	for range connections {
-		c, err := grpc.NewClient(t.Load.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			return nil, nil, nil, errors.Join(err, done())
-		}
-		conns = append(conns, c)
-	}
-	asked, requests := t.keysAsked(), make([][]byte, requestsMade)
-	for i, keys := range asked {
-		if requests[i], err = proto.Marshal(request(keys)); err != nil {
-			return nil, nil, nil, errors.Join(err, done())
-		}
-	}
-	call = func(ctx context.Context, i int) ([]byte, error) {
-		var answer []byte
-		err := conns[i%connections].Invoke(ctx, asofv1.FeatureStore_GetFeatures_FullMethodName, &requests[i], &answer, grpc.ForceCodecV2(rawCodec{}))
-		if err == nil && i == 0 && t.Load.Response == 0 {
-			err = t.checkAnswer(asked[0], answer)
-		}
-		return answer, err
-	}
-	publish = func(ctx context.Context) error {
-		_, err := asofv1.NewAdminClient(conns[0]).Publish(ctx, &asofv1.PublishRequest{Views: []string{t.Shape.views()[0].Name}, Rebuild: true})
-		return err
-	}
-	return call, publish, done, nil
-}
-
-// keysAsked are the keys of each request, by their numbers.
-func (t task) keysAsked() [][]int {
-	random, asked := rand.New(rand.NewPCG(seed, 3)), make([][]int, requestsMade)
-	for i := range asked {
-		for range t.Load.Keys {
-			asked[i] = append(asked[i], random.IntN(t.Shape.Keys))
-		}
-	}
-	return asked
-}
-
-// request asks for the features of keys.
-func request(keys []int) *asofv1.GetFeaturesRequest {
-	values := &asofv1.Int64Values{}
-	for _, k := range keys {
-		values.Values = append(values.Values, keyOf(k))
-	}
-	column := &asofv1.KeyColumn{Name: "customer_id", Values: &asofv1.Values{Kind: &asofv1.Values_Int64S{Int64S: values}}}
-	return &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Service{Service: serviceName}, Keys: []*asofv1.KeyColumn{column}}
-}
-
-// checkAnswer compares an answer with what the generator knows.
-func (t task) checkAnswer(keys []int, answer []byte) error {
-	var response asofv1.GetFeaturesResponse
-	if err := proto.Unmarshal(answer, &response); err != nil {
-		return err
-	}
-	column := 0
-	for v, ref := range service(serviceName, t.Shape.views(), t.Load.Features).Refs {
-		for _, f := range ref.Features {
-			if column >= len(response.GetColumns()) {
-				return fmt.Errorf("%w: the answer has %d columns", errUnequal, column)
-			}
-			values := response.GetColumns()[column].GetValues().GetFloat64S().GetValues()
-			for i, k := range keys {
-				if i >= len(values) || values[i] != t.Shape.value(v, k, t.Shape.perKey()-1, f) {
-					return fmt.Errorf("%w: column %d of key %d", errUnequal, column, k)
-				}
-			}
-			column++
-		}
-	}
-	return nil
 }

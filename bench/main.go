@@ -39,7 +39,7 @@ func suites() []suite {
 		{"export-asof", benchExportAsof}, {"export-five-views", benchExportFiveViews}, {"export-string-keys", benchExportStringKeys},
 		{"export-small-spine", benchExportSmallSpine}, {"linear", benchLinear}, {"memory-flat", benchMemoryFlat}, {"windows-dense", benchWindowsDense},
 		{"materialize-sort", benchMaterializeSort}, {"materialize-tiles", benchMaterializeTiles}, {"incremental", benchIncremental}, {"publish", benchPublish},
-		{"serve-1x20", benchServe1}, {"serve-100x50", benchServe100}, {"serve-500x50", benchServe500},
+		{"serve-1x20", benchServe1}, {"serve-100x50", benchServe100}, {"serve-500x50", benchServe500}, {"serve-json", benchServeJSON},
 		{"serve-while-publishing", benchServeWhilePublishing},
 	}
 }

@@ -30,6 +30,11 @@ func benchServe500(ctx context.Context, b *bench, r *report) error {
 	return b.serve(ctx, r, serving{name: "serve-500x50", keys: 500, features: 50})
 }
 
+// benchServeJSON is benchServe100 over HTTP.
+func benchServeJSON(ctx context.Context, b *bench, r *report) error {
+	return b.serve(ctx, r, serving{name: "serve-json", keys: 100, features: 50, json: true})
+}
+
 func benchServeWhilePublishing(ctx context.Context, b *bench, r *report) error {
 	return b.serve(ctx, r, serving{name: "serve-while-publishing", keys: 100, features: 50, publishing: true})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
 	"github.com/asof-store/asof/online"
+	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 	"github.com/asof-store/asof/server"
 )
 
@@ -42,21 +44,36 @@ func taskServe(ctx context.Context, t task) (o outcome, err error) {
 	}
 	engine := &materialize.Engine{Offline: store, Online: values, Version: "bench"}
 	s, err := server.New(values, func() *server.Model { return model }, server.Options{
-		Now: func() time.Time { return t.Shape.servedNow().Std() }, Logger: quiet(),
-		Publish: func(ctx context.Context, names []string, _ bool) ([]server.Published, error) {
-			done, err := engine.Republish(ctx, model.Views[names[0]])
-			return []server.Published{{View: names[0], Keys: done.Keys, Rebuilt: done.Rebuilt}}, err
-		},
+		Now: func() time.Time { return t.Shape.servedNow().Std() }, Logger: quiet(), Admin: &publisher{engine: engine, view: views[0]},
 	})
 	if err != nil {
 		return o, err
 	}
+	if t.Load.JSON {
+		return o, untilTold(ctx, s.RunHTTP)
+	}
 	return o, untilTold(ctx, s.Run)
 }
 
-// taskEcho is a server of gRPC that answers every request with the same t.Load.Response bytes, and looks at none.
+// publisher publishes one view anew, whatever it is asked.
+type publisher struct {
+	asofv1.UnimplementedAdminServer
+	engine *materialize.Engine
+	view   *feature.View
+}
+
+// Publish implements asofv1.AdminServer.
+func (p *publisher) Publish(ctx context.Context, _ *asofv1.PublishRequest) (*asofv1.PublishResponse, error) {
+	done, err := p.engine.Republish(ctx, p.view)
+	return &asofv1.PublishResponse{Views: []*asofv1.PublishedView{{View: p.view.Name, Keys: done.Keys, Rebuilt: done.Rebuilt}}}, err
+}
+
+// taskEcho is a server of gRPC, or of HTTP, that answers every request with the same t.Load.Response bytes, and looks at none.
 func taskEcho(ctx context.Context, t task) (outcome, error) {
 	answer := make([]byte, t.Load.Response)
+	if t.Load.JSON {
+		return outcome{}, untilTold(ctx, func(ctx context.Context, listener net.Listener) error { return echoHTTP(ctx, listener, answer) })
+	}
 	g := grpc.NewServer(grpc.ForceServerCodecV2(rawCodec{}))
 	g.RegisterService(&grpc.ServiceDesc{ServiceName: "asof.v1.FeatureStore", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 		MethodName: "GetFeatures",
@@ -70,6 +87,21 @@ func taskEcho(ctx context.Context, t task) (outcome, error) {
 		defer stop()
 		return g.Serve(listener)
 	})
+}
+
+func echoHTTP(ctx context.Context, listener net.Listener, answer []byte) error {
+	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err == nil {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(answer) // a load that has gone away misses nothing
+		}
+	})}
+	stop := context.AfterFunc(ctx, func() { _ = h.Shutdown(context.WithoutCancel(ctx)) })
+	defer stop()
+	if err := h.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }
 
 // untilTold has a server run on a port of this machine, tells the parent its address, and stops it when the parent closes standard input.

@@ -15,7 +15,7 @@ import (
 	"github.com/asof-store/asof/source"
 )
 
-// construct is an entity, source, view or service as a list of attributes: what hashes and plans are made from.
+// construct is an entity, source, view, on_demand entry or service as a list of attributes: what hashes and plans are made from.
 type construct struct {
 	kind, name string
 	attributes []attribute
@@ -29,7 +29,7 @@ type attribute struct {
 }
 
 // kinds are the kinds of constructs in the order in which plans show them.
-func kinds() []string { return []string{"entity", "source", "view", "service"} }
+func kinds() []string { return []string{"entity", "source", "view", "on_demand", "service"} }
 
 // constructs returns everything that the model defines, ordered by kind and name.
 func (m *Model) constructs() []construct {
@@ -43,8 +43,11 @@ func (m *Model) constructs() []construct {
 	for _, v := range m.Views {
 		all = append(all, construct{"view", v.Name, viewAttributes(v)})
 	}
+	for _, o := range m.OnDemand {
+		all = append(all, construct{"on_demand", o.Name, append(onDemandAttributes(o), noteAttributes("", o.Notes)...)})
+	}
 	for _, s := range m.Services {
-		all = append(all, construct{"service", s.Name, append(serviceAttributes(s.Service), noteAttributes("", s.Notes)...)})
+		all = append(all, construct{"service", s.Name, append(serviceAttributes(s), noteAttributes("", s.Notes)...)})
 	}
 	slices.SortFunc(all, func(a, b construct) int {
 		return cmp.Or(cmp.Compare(slices.Index(kinds(), a.kind), slices.Index(kinds(), b.kind)), cmp.Compare(a.name, b.name))
@@ -220,12 +223,17 @@ func readAttributes(v *View) []attribute {
 	if v.Windowed() {
 		a = append(a, aggregationAttributes(v)...)
 	}
-	for _, f := range v.Features {
-		prefix := "feature " + f.Name + " "
-		a = append(a, attribute{name: prefix + "default", value: formatDefault(f.Default)})
-		a = append(a, noteAttributes(prefix, Notes{f.Description, f.Owner, f.Tags})...)
+	for i := range v.Features {
+		a = append(a, featureAttributes(&v.Features[i])...)
 	}
 	return append(a, noteAttributes("", v.Notes)...)
+}
+
+// featureAttributes returns what a feature says beside its type and where it comes from.
+func featureAttributes(f *feature.Feature) []attribute {
+	prefix := "feature " + f.Name + " "
+	a := []attribute{{name: prefix + "default", value: formatDefault(f.Default)}}
+	return append(a, noteAttributes(prefix, Notes{f.Description, f.Owner, f.Tags})...)
 }
 
 func markColumns(set map[string]bool, names []string) {
@@ -234,28 +242,68 @@ func markColumns(set map[string]bool, names []string) {
 	}
 }
 
-func serviceAttributes(s *feature.Service) []attribute {
+// onDemandAttributes returns what determines on-demand features. None of it is stored.
+func onDemandAttributes(o *OnDemand) []attribute {
+	var a []attribute
+	for _, f := range o.Request {
+		a = append(a, attribute{name: "request " + f.Name, value: f.Type.String()})
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Views)) {
+		a = append(a, attribute{name: "view " + name, value: o.Views[name]})
+	}
+	for i := range o.Features {
+		f := &o.Features[i]
+		a = append(a, attribute{name: "feature " + f.Name, value: f.Type.String() + " = " + f.Program.SparkSQL()})
+		a = append(a, featureAttributes(&f.Feature)...)
+	}
+	return append(a, attribute{name: orderOf + "feature", value: strings.Join(featureNames(o.OnDemand), ", ")})
+}
+
+// serviceAttributes returns the parts of a service, and their order.
+func serviceAttributes(s *Service) []attribute {
 	var names []string
 	var a []attribute
-	for i := range s.Refs {
-		r := &s.Refs[i]
-		names = append(names, r.Name())
-		var parts []string
-		for _, f := range r.Features {
-			parts = append(parts, r.View.Features[f].Name)
+	columns := s.Columns(false)
+	for len(columns) > 0 {
+		name := s.PartName(columns[0])
+		next := slices.IndexFunc(columns, func(c feature.ServiceColumn) bool { return s.PartName(c) != name })
+		if next < 0 {
+			next = len(columns)
 		}
-		value := fmt.Sprintf("%s of view %s", strings.Join(parts, ", "), r.View.Name)
+		names = append(names, name)
+		a = append(a, attribute{name: "features " + name, value: describePart(s, columns[:next])})
+		columns = columns[next:]
+	}
+	return append(a, attribute{name: orderOf + "features", value: strings.Join(names, ", ")})
+}
+
+// describePart says what a service takes of a view or on_demand entry, whose columns are given.
+func describePart(s *Service, columns []feature.ServiceColumn) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = s.Definition(c).Name
+	}
+	value, alias := strings.Join(names, ", "), ""
+	if c := columns[0]; c.Ref < 0 {
+		computed := &s.Computed[c.Feature]
+		value, alias = value+" of on_demand "+computed.OnDemand.Name, computed.Alias
+		views := s.views[computed.Name()]
+		for _, name := range slices.Sorted(maps.Keys(views)) {
+			value += fmt.Sprintf(", %s is %s", name, views[name])
+		}
+	} else {
+		r := &s.Refs[c.Ref]
+		value, alias = value+" of view "+r.View.Name, r.Alias
 		for j, k := range r.View.Keys {
 			if r.KeyColumns[j] != k.Name {
 				value += fmt.Sprintf(", %s from %s", k.Name, r.KeyColumns[j])
 			}
 		}
-		if r.Alias != "" {
-			value += ", as " + r.Alias
-		}
-		a = append(a, attribute{name: "features " + r.Name(), value: value})
 	}
-	return append(a, attribute{name: orderOf + "features", value: strings.Join(names, ", ")})
+	if alias != "" {
+		value += ", as " + alias
+	}
+	return value
 }
 
 func fieldNames(fields []feature.Field) string {

@@ -42,12 +42,18 @@ func define[T any](known map[string]T, name string, construct T) {
 // columnName checks that the name at n can be a column of stored history beside those taken, and takes it.
 func (o object) columnName(n *yaml.Node, noun string, taken map[string]string) bool {
 	lower := strings.ToLower(n.Value)
-	switch {
-	case lower == feature.EventTimeColumn || lower == feature.CreatedTimeColumn:
+	if lower == feature.EventTimeColumn || lower == feature.CreatedTimeColumn {
 		o.c.fault(n, "choose another name; a feature takes the column of that name with column: "+n.Value,
 			"%s: a %s cannot be called %s, which stored rows use for their times", o.label, noun, n.Value)
 		return false
-	case taken[lower] != "":
+	}
+	return o.free(n, noun, taken)
+}
+
+// free checks that the name at n is none of those taken, and takes it.
+func (o object) free(n *yaml.Node, noun string, taken map[string]string) bool {
+	lower := strings.ToLower(n.Value)
+	if taken[lower] != "" {
 		o.c.fault(n, "choose another name; upper and lower case count as one", "%s: the name %s is taken by %s", o.label, n.Value, taken[lower])
 		return false
 	}

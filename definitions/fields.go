@@ -10,11 +10,12 @@ const nameBytesMax = 100
 
 // fileShape is the table of everything that a definitions file may say.
 func fileShape() *shape {
-	return &shape{kind: recordShape, noun: "definitions file", nullable: true, what: "a mapping with entities, sources, views, services",
+	return &shape{kind: recordShape, noun: "definitions file", nullable: true, what: "a mapping with entities, sources, views, on_demand, services",
 		fields: []field{
 			{name: "entities", shape: listOf(entityShape(), 0, true), doc: "What features describe: a customer, a terminal."},
 			{name: "sources", shape: listOf(sourceShape(), 0, true), doc: "Tables of events or states in Parquet."},
 			{name: "views", shape: listOf(viewShape(), 0, true), doc: "Features of one entity that come from one source."},
+			{name: "on_demand", shape: listOf(onDemandShape(), 0, true), doc: "Features that are computed when they are asked for, from the request and other features."},
 			{name: "services", shape: listOf(serviceShape(), 0, true), doc: "The features that one model takes, in order."},
 		}}
 }
@@ -100,20 +101,44 @@ func aggregationShape() *shape {
 	return s
 }
 
+func onDemandShape() *shape {
+	return namedRecord("on_demand",
+		field{name: "name", required: true, shape: nameShape(), doc: "What expressions and services call these features together."},
+		field{name: "request", shape: &shape{kind: dictShape, nullable: true, what: "a mapping from fields to types", key: nameShape(), item: typeShape()},
+			doc: "The fields of a request, or columns of a spine, that the expressions take, with their types."},
+		field{name: "views", shape: &shape{kind: dictShape, what: "a mapping from names to views", key: nameShape(), item: textOf("the name of a view")},
+			doc: "Other names for views in the expressions, for one that a service has more than once: {payee: customer_profile}."},
+		field{name: "features", required: true, shape: listOf(onDemandFeatureShape(), 1, false), doc: "What is computed: names with expressions."},
+	)
+}
+
+func onDemandFeatureShape() *shape {
+	return namedRecord("feature",
+		field{name: "name", required: true, shape: nameShape(), doc: "The feature's name."},
+		field{name: "expr", required: true, shape: textOf("an expression"),
+			doc: "An SQL expression over fields of the request, features before this one, view.feature and on_demand.feature."},
+		field{name: "type", shape: typeShape(), doc: "The type; that of the expression by default."},
+		field{name: "default", shape: &shape{kind: valueShape, what: "a value or a list of values"}, doc: "What stands in for NULL, in training and serving alike."},
+	)
+}
+
 func serviceShape() *shape {
 	return namedRecord("service",
 		field{name: "name", required: true, shape: nameShape(), doc: "The service's name."},
-		field{name: "features", required: true, shape: listOf(refShape(), 1, false), doc: "Whole views, or chosen features of them, in order."},
+		field{name: "features", required: true, shape: listOf(refShape(), 1, false), doc: "Whole views and on_demand entries, or chosen features of them, in order."},
 	)
 }
 
 func refShape() *shape {
-	return &shape{kind: recordShape, noun: "item", what: "a mapping with a view", fields: []field{
-		{name: "view", required: true, shape: nameShape(), doc: "A view."},
-		{name: "features", shape: listOf(chosenShape(), 1, false), doc: "Features of the view, in order; all of them by default."},
+	return &shape{kind: recordShape, noun: "item", what: "a mapping with a view or on_demand", exclusive: [2]string{"view", "on_demand"}, either: true, fields: []field{
+		{name: "view", shape: nameShape(), doc: "A view."},
+		{name: "on_demand", shape: nameShape(), doc: "An entry of on_demand."},
+		{name: "features", shape: listOf(chosenShape(), 1, false), doc: "Features of it, in order; all of them by default."},
 		{name: "as", shape: nameShape(), doc: "An alias: the columns become alias__feature."},
 		{name: "keys", shape: keyMapShape("spine or request"),
-			doc: "Which column of the spine or request holds each of the entity's keys, where it has another name."},
+			doc: "Of a view: which column of the spine or request holds each of the entity's keys, where it has another name."},
+		{name: "views", shape: &shape{kind: dictShape, what: "a mapping from names to views or aliases", key: nameShape(), item: textOf("the name of a view or alias of the service")},
+			doc: "Of on_demand: which view or alias of the service is meant by what the expressions call a view, where it has another name."},
 	}}
 }
 

@@ -130,19 +130,22 @@ type loader struct {
 	// partial tells that a file could not be parsed, so that what is missing elsewhere may stand there.
 	partial bool
 
-	entities, sources, views, services *namespace
-	entityOf                           map[string]*Entity
-	sourceOf                           map[string]*Source
-	viewOf                             map[string]*View
-	ended                              error // a context's end, met while inspecting a source
+	entities, sources, views, groups, services *namespace
+	entityOf                                   map[string]*Entity
+	sourceOf                                   map[string]*Source
+	viewOf                                     map[string]*View
+	groupOf                                    map[string]*onDemandBuilder
+	building                                   []*onDemandBuilder
+	underway                                   []string // on-demand features that are being compiled, each for the one before
+	ended                                      error    // a context's end, met while inspecting a source
 }
 
 // load checks files, which shown names in faults.
 func load(files []textFile, root string, shown func(name string) string, opts LoadOptions) (*Model, error) {
 	l := &loader{opts: opts, model: &Model{Root: root, files: files},
 		entities: newNamespace("entity", "entities"), sources: newNamespace("source", "sources"),
-		views: newNamespace("view", "views"), services: newNamespace("service", "services"),
-		entityOf: map[string]*Entity{}, sourceOf: map[string]*Source{}, viewOf: map[string]*View{}}
+		views: newNamespace("view", "views"), groups: newNamespace("on_demand", "on_demand"), services: newNamespace("service", "services"),
+		entityOf: map[string]*Entity{}, sourceOf: map[string]*Source{}, viewOf: map[string]*View{}, groupOf: map[string]*onDemandBuilder{}}
 	if l.opts.SchemaOf == nil {
 		l.opts.SchemaOf = func(s source.Spec) (*source.Schema, error) { return source.Inspect(context.Background(), s) }
 	}
@@ -162,6 +165,8 @@ func load(files []textFile, root string, shown func(name string) string, opts Lo
 	l.each("entities", "entity", l.entity)
 	l.each("sources", "source", l.source)
 	l.each("views", "view", l.view)
+	l.each("on_demand", "on_demand", l.onDemand)
+	l.compileOnDemand()
 	l.each("services", "service", l.service)
 	if l.ended != nil {
 		return nil, fmt.Errorf("definitions %s: %w", root, l.ended)

@@ -14,6 +14,7 @@ type Model struct {
 	Entities []*Entity
 	Sources  []*Source
 	Views    []*View
+	OnDemand []*OnDemand
 	Services []*Service
 	// Hash identifies what the definitions mean. It does not change with the layout of the files, comments, the
 	// order of constructs, or Root.
@@ -113,4 +114,6 @@ func (v *View) SourceColumns() []feature.Field {
 type Service struct {
 	*feature.Service
 	Notes
+	// views are, by on_demand or alias, the views that an item says are meant.
+	views map[string]map[string]string
 }

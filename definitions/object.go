@@ -2,6 +2,7 @@ package definitions
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -114,6 +115,17 @@ func (o object) pairs(field string) []pair {
 	return pairs
 }
 
+// mentions reports whether a dict field has an entry for key, faulty or not.
+func (o object) mentions(field, key string) bool {
+	n := o.get(field)
+	for i := 0; n != nil && i+1 < len(n.Content); i += 2 {
+		if deref(n.Content[i]).Value == key {
+			return true
+		}
+	}
+	return false
+}
+
 // notes returns the fields that every construct has.
 func (o object) notes() Notes {
 	n := Notes{}
@@ -130,13 +142,13 @@ func (o object) notes() Notes {
 
 // namespace knows the names of one kind of construct, faulty ones too, so that a reference to one is no second fault.
 type namespace struct {
-	noun, plural string
-	names        []string
-	place        map[string]string // by name in lower case, where it was first defined
+	noun, heading string // one of them; the list that they stand in
+	names         []string
+	place         map[string]string // by name in lower case, where it was first defined
 }
 
-func newNamespace(noun, plural string) *namespace {
-	return &namespace{noun: noun, plural: plural, place: map[string]string{}}
+func newNamespace(noun, heading string) *namespace {
+	return &namespace{noun: noun, heading: heading, place: map[string]string{}}
 }
 
 // define takes the name of o into the namespace and returns it, "" when it has none. A name that is taken is a fault;
@@ -160,20 +172,23 @@ func (s *namespace) define(o object) string {
 // unless partial tells that not all definitions could be read.
 func (s *namespace) refer(o object, field string, partial bool) string {
 	name, n := o.text(field)
-	if n == nil {
+	if n == nil || !s.knows(o, n, partial) {
 		return ""
 	}
-	for _, known := range s.names {
-		if known == name {
-			return name
-		}
+	return name
+}
+
+// knows reports whether the name at n is known; it is a fault if not, unless partial.
+func (s *namespace) knows(o object, n *yaml.Node, partial bool) bool {
+	if slices.Contains(s.names, n.Value) {
+		return true
 	}
 	if !partial {
-		hint := didYouMean(name, "the "+s.plural, s.names)
+		hint := didYouMean(n.Value, "the "+s.heading, s.names)
 		if hint == "" {
-			hint = "define it under " + s.plural
+			hint = "define it under " + s.heading
 		}
-		o.c.fault(n, hint, "%s: unknown %s %s", o.label, s.noun, name)
+		o.c.fault(n, hint, "%s: unknown %s %s", o.label, s.noun, n.Value)
 	}
-	return ""
+	return false
 }

@@ -1,7 +1,6 @@
 package definitions
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -110,11 +109,11 @@ func (b *rowBuilder) mark(columns map[string]bool, p *expr.Program) {
 	}
 }
 
-// item returns the record of a feature.
-func (b *rowBuilder) item(n *yaml.Node) featureItem {
-	f := featureItem{object: object{c: b.c, node: n, label: "feature of " + b.label}}
+// item returns the record of a feature of o.
+func (o object) item(n *yaml.Node) featureItem {
+	f := featureItem{object: object{c: o.c, node: n, label: "feature of " + o.label}}
 	if f.name, f.nameAt = f.text("name"); f.nameAt != nil {
-		f.label = "feature " + f.name + " of " + b.label
+		f.label = "feature " + f.name + " of " + o.label
 	}
 	return f
 }
@@ -124,6 +123,15 @@ type featureItem struct {
 	object
 	name   string
 	nameAt *yaml.Node // nil where it has no sound name
+}
+
+// named returns the feature with its name, which must have no __, and its notes.
+func (f featureItem) named() feature.Feature {
+	if strings.Contains(f.name, "__") {
+		f.c.fault(f.nameAt, "use single underscores", "%s contains __, which separates view and feature in column names", f.label)
+	}
+	notes := f.notes()
+	return feature.Feature{Field: feature.Field{Name: f.name}, Description: notes.Description, Owner: notes.Owner, Tags: notes.Tags}
 }
 
 // column returns the source column that a plain feature takes, "" for an expression, and the type that it declares.
@@ -146,11 +154,7 @@ func (b *rowBuilder) feature(n *yaml.Node) {
 	if f.nameAt == nil || !b.columnName(f.nameAt, "feature", b.taken) {
 		return
 	}
-	if strings.Contains(f.name, "__") {
-		b.c.fault(f.nameAt, "use single underscores", "%s contains __, which separates view and feature in column names", f.label)
-	}
-	notes := f.notes()
-	out := feature.Feature{Field: feature.Field{Name: f.name}, Description: notes.Description, Owner: notes.Owner, Tags: notes.Tags}
+	out := f.named()
 	var p *expr.Program
 	if b.schemaKnown() {
 		p = b.program(f)
@@ -179,25 +183,7 @@ func (b *rowBuilder) program(f featureItem) *expr.Program {
 	if at == nil {
 		return nil
 	}
-	p := b.compile(at, f.label, text)
-	if p == nil || declared.Kind == 0 || p.Type() == declared {
-		return p
-	}
-	cast := "cast(" + p.SparkSQL() + " as " + declared.String() + ")"
-	typed, err := expr.Compile(cast, b.typeOf, expr.Options{})
-	if err != nil || !widens(p.Type(), declared) && !(column != "" && readsAs(p.Type(), declared)) {
-		hint := ""
-		if err == nil {
-			what := p.Source()
-			if column != "" {
-				what = p.SparkSQL()
-			}
-			hint = "convert it with expr: cast(" + what + " as " + declared.String() + ")"
-		}
-		b.c.fault(f.get("type"), hint, "%s: it is declared as %s, but is %s", f.label, declared, p.Type())
-		return nil
-	}
-	return typed
+	return f.declare(b.compile(at, f.label, text), column, declared, b.typeOf)
 }
 
 // columnKnown checks that the source has the column of a plain feature, and of which type.
@@ -232,48 +218,17 @@ func (b *rowBuilder) columnHint(f featureItem, column string) string {
 	return hint
 }
 
-// compile compiles an expression that stands at n; a fault is reported at its own place inside n.
+// compile compiles an expression over the source's columns that stands at n.
 func (b *rowBuilder) compile(n *yaml.Node, label, text string) *expr.Program {
-	problem, hint := "", "" // of a column that is there and cannot be used
-	typeOf := func(column string) (feature.Type, bool) {
+	find := func(column string) (feature.Type, *misnamed) {
 		t, ok := b.typeOf(column)
-		if _, there := b.view.Source.Schema.Type(column); there && !ok {
-			problem, hint = "column "+column+" is NULL in every row, so that its type is not known", "leave it out until it has values"
-		} else if !ok {
-			problem = problemOf(b.view.Source, column)
+		if ok {
+			return t, nil
 		}
-		return t, ok
-	}
-	p, err := expr.Compile(text, typeOf, expr.Options{Names: b.view.Source.Schema.Names})
-	if err == nil {
-		return p
-	}
-	fault := Fault{File: b.c.file.name, Line: n.Line, Column: n.Column, Message: label + ": " + err.Error()}
-	var at *expr.Error
-	if errors.As(err, &at) {
-		fault.Message, fault.Hint = label+": "+at.Message, at.Hint
-		if problem != "" {
-			fault.Message, fault.Hint = label+": "+problem, hint
+		if _, there := b.view.Source.Schema.Type(column); there {
+			return t, &misnamed{message: "column " + column + " is NULL in every row, so that its type is not known", hint: "leave it out until it has values"}
 		}
-		if n.Value == text {
-			fault.Line, fault.Column = b.c.file.place(n, at.Line, at.Column)
-		}
+		return t, &misnamed{message: problemOf(b.view.Source, column)}
 	}
-	b.c.bad[n] = true
-	b.c.faults = append(b.c.faults, fault)
-	return nil
-}
-
-// setDefault reads the default of a feature whose type is known.
-func (f featureItem) setDefault(out *feature.Feature) {
-	n := f.get("default")
-	if n == nil {
-		return
-	}
-	value, misfit := parseDefault(n, out.Type)
-	if misfit != nil {
-		f.c.fault(n, misfit.hint, "%s: its default must be %s, not %s", f.label, out.Type, misfit.got)
-		return
-	}
-	out.Default = value
+	return b.expression(n, label, text, find, b.view.Source.Schema.Names)
 }

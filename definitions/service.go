@@ -1,20 +1,33 @@
 package definitions
 
 import (
+	"slices"
+
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/ondemand"
 	"go.yaml.in/yaml/v4"
 )
 
 // service builds a service of the model.
 func (l *loader) service(o object) {
 	name := l.services.define(o)
-	s := &Service{Notes: o.notes(), Service: &feature.Service{Name: name}}
+	s := &Service{Notes: o.notes(), Service: &feature.Service{Name: name}, views: map[string]map[string]string{}}
 	b := &serviceBuilder{loader: l, object: o, service: s, columns: map[string]string{}, keyTypes: map[string]keyUse{},
-		refs: map[string]bool{}}
+		nodes: map[string]*yaml.Node{}}
 	for _, n := range o.records("features") {
-		b.ref(object{c: o.c, node: n, label: o.label})
+		item := object{c: o.c, node: n, label: o.label}
+		switch {
+		case item.has("view") && item.has("on_demand"): // a fault of shape
+			b.faulty = true
+		case item.has("on_demand"):
+			b.onDemand(item)
+		default:
+			b.ref(item)
+		}
 	}
-	b.checkColumns()
+	if b.bind() {
+		b.checkColumns()
+	}
 	l.model.Services = append(l.model.Services, s)
 }
 
@@ -23,10 +36,12 @@ type serviceBuilder struct {
 	*loader
 	object
 	service  *Service
-	nodes    []*yaml.Node      // of each ref, the node for faults that concern it as a whole
-	columns  map[string]string // by output column, the view it is from
+	nodes    map[string]*yaml.Node // by view, on_demand or alias: the node for faults that concern it as a whole
+	columns  map[string]string     // by output column, what it is from
 	keyTypes map[string]keyUse
-	refs     map[string]bool // names and aliases
+	places   int // columns of the parts so far
+	bindings []ondemand.Binding
+	faulty   bool // a part was left out for its faults
 }
 
 // keyUse is the first use of a key column.
@@ -35,29 +50,43 @@ type keyUse struct {
 	typ  feature.Type
 }
 
+// part takes the name of an item, which is that of what it names in a field unless it has an alias; at is where that stands. It reports
+// whether the name is free.
+func (b *serviceBuilder) part(o object, field, name string) (alias string, at *yaml.Node, ok bool) {
+	alias, at = o.text("as")
+	o.separable(at, "alias")
+	if name == "" {
+		return alias, at, false
+	}
+	if at == nil {
+		at = o.get(field)
+	} else {
+		name = alias
+	}
+	if b.nodes[name] != nil {
+		o.c.fault(at, "list all its features in one item, or give one an alias (as: NAME)", "%s: %s is listed twice", o.label, name)
+		return alias, at, false
+	}
+	b.nodes[name] = at
+	return alias, at, true
+}
+
 // ref adds a view's part in the service.
 func (b *serviceBuilder) ref(o object) {
-	v := b.viewOf[b.views.refer(o, "view", b.partial)]
-	alias, aliasNode := o.text("as")
-	o.separable(aliasNode, "alias")
-	if v == nil {
+	name := b.loader.views.refer(o, "view", b.partial)
+	alias, at, ok := b.part(o, "view", name)
+	if n := o.get("views"); n != nil {
+		o.c.fault(n, "map the keys of a view with keys:", "%s: views is for on_demand", o.label)
+	}
+	v := b.viewOf[name]
+	if !ok || v == nil {
+		b.faulty = true
 		return
 	}
 	r := feature.Ref{View: v.View, Alias: alias}
-	at := aliasNode
-	if at == nil {
-		at = o.get("view")
-	}
-	if b.refs[r.Name()] {
-		o.c.fault(at, "list all its features in one item, or give one an alias (as: NAME)", "%s: %s is listed twice", o.label, r.Name())
+	if r.Features, ok = chosen(o, "view "+v.Name, viewFeatureNames(v.View)); !ok || v.Entity == nil {
+		b.faulty = true
 		return
-	}
-	b.refs[r.Name()] = true
-	if !b.chosen(o, &r) {
-		return
-	}
-	if v.Entity == nil {
-		return // the view's fault
 	}
 	named := o.keyMap("keys", v.Entity)
 	for _, k := range v.Keys {
@@ -75,53 +104,97 @@ func (b *serviceBuilder) ref(o object) {
 		}
 		r.KeyColumns = append(r.KeyColumns, column)
 	}
-	b.service.Refs, b.nodes = append(b.service.Refs, r), append(b.nodes, at)
+	b.service.Refs = append(b.service.Refs, r)
+	b.places += len(r.Features)
 }
 
-// chosen fills in the features that a ref takes: those listed, or all. It reports whether they are known.
-func (b *serviceBuilder) chosen(o object, r *feature.Ref) bool {
-	if !o.has("features") {
-		for i := range r.View.Features {
-			r.Features = append(r.Features, i)
+// onDemand notes the part of on-demand features, to be bound when all views are there.
+func (b *serviceBuilder) onDemand(o object) {
+	name := b.groups.refer(o, "on_demand", b.partial)
+	alias, _, ok := b.part(o, "on_demand", name)
+	if n := o.get("keys"); n != nil {
+		o.c.fault(n, "list the view with keys: and an alias, and say that it is meant with views:", "%s: keys is for views", o.label)
+	}
+	if !ok || b.groupOf[name] == nil {
+		b.faulty = true
+		return
+	}
+	group := b.groupOf[name].group
+	binding := ondemand.Binding{OnDemand: group.OnDemand, Alias: alias, Views: map[string]string{}, Place: b.places}
+	if binding.Features, ok = chosen(o, "on_demand "+name, featureNames(group.OnDemand)); !ok {
+		b.faulty = true
+		return
+	}
+	for _, p := range o.pairs("views") {
+		binding.Views[p.key.Value] = p.value.Value
+	}
+	b.bindings = append(b.bindings, binding)
+	b.places += len(binding.Features)
+}
+
+// bind finds what on-demand features take in the service. It reports whether all of them did.
+func (b *serviceBuilder) bind() bool {
+	if b.faulty {
+		return len(b.bindings) == 0
+	}
+	sound := true
+	for _, binding := range b.bindings {
+		name := binding.OnDemand.Name
+		if binding.Alias != "" {
+			name = binding.Alias
 		}
-		return true
+		b.service.views[name] = binding.Views
+		err := ondemand.Bind(b.service.Service, binding)
+		if err == nil {
+			continue
+		}
+		sound = false
+		for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {
+			b.c.fault(b.nodes[name], "", "%s: %s", b.label, err)
+		}
 	}
-	var names []string
-	for _, f := range r.View.Features {
-		names = append(names, f.Name)
+	return sound
+}
+
+// chosen returns which of the features of what an item names it takes: those listed, or all. It reports whether they are known.
+func chosen(o object, group string, names []string) (features []int, known bool) {
+	if !o.has("features") {
+		for i := range names {
+			features = append(features, i)
+		}
+		return features, true
 	}
-	seen, known := map[string]bool{}, true
+	known = true
 	for _, n := range o.items("features") {
-		i := r.View.Feature(n.Value)
+		i := slices.Index(names, n.Value)
 		switch {
 		case i < 0:
 			known = false
-			o.c.fault(n, didYouMean(n.Value, "its features", names), "%s: view %s has no feature %s", o.label, r.View.Name, n.Value)
-		case seen[n.Value]:
-			o.c.fault(n, "", "%s: feature %s of view %s is listed twice", o.label, n.Value, r.View.Name)
+			o.c.fault(n, didYouMean(n.Value, "its features", names), "%s: %s has no feature %s", o.label, group, n.Value)
+		case slices.Contains(features, i):
+			o.c.fault(n, "", "%s: feature %s of %s is listed twice", o.label, n.Value, group)
 		default:
-			seen[n.Value] = true
-			r.Features = append(r.Features, i)
+			features = append(features, i)
 		}
 	}
-	return known
+	return features, known
 }
 
-// checkColumns checks that every column of the service, the keys among them, has a name of its own.
+// checkColumns checks that every column of the service, keys and request fields among them, has a name of its own.
 func (b *serviceBuilder) checkColumns() {
 	for _, k := range b.service.KeyFields() {
 		b.columns[k.Name] = "the keys"
 	}
-	for i := range b.service.Refs {
-		r := &b.service.Refs[i]
-		for j := range r.Features {
-			name := r.ColumnName(j, false)
-			if other, taken := b.columns[name]; taken {
-				b.c.fault(b.nodes[i], "give one of the views an alias (as: NAME), whose columns are NAME__feature",
-					"%s: the name %s is taken twice, by %s and by view %s", b.label, name, other, r.Name())
-				continue
-			}
-			b.columns[name] = "view " + r.Name()
+	for _, f := range b.service.RequestFields() {
+		b.columns[f.Name] = "the request's fields"
+	}
+	for _, c := range b.service.Columns(false) {
+		origin := b.service.Origin(c)
+		if other, taken := b.columns[c.Name]; taken {
+			b.c.fault(b.nodes[b.service.PartName(c)], "give one of them an alias (as: NAME), whose columns are NAME__feature",
+				"%s: the name %s is taken twice, by %s and by %s", b.label, c.Name, other, origin)
+			continue
 		}
+		b.columns[c.Name] = origin
 	}
 }

@@ -2,11 +2,13 @@ package online
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/ondemand"
 )
 
 // Answer is what the store knows for the keys of a request.
@@ -15,79 +17,124 @@ type Answer struct {
 	Columns []Column // in the service's order
 }
 
-// Lookup answers a request for the features of svc as of now. keys has one column for each of svc.KeyFields(), all of one length,
-// which is the number of rows of the answer; without key fields there is one row. A missing, unknown or unfit column is ErrInvalid.
-// All views are read in one snapshot, and each key of a view once, however often it is asked for.
-func (s *Store) Lookup(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array, now feature.Time, fullNames bool) (*Answer, error) {
-	rows, err := checkKeys(svc, keys)
+// Lookup answers a request for the features of svc as of now. columns has one for each of svc.KeyFields() and svc.RequestFields(), all of one
+// length, which is the number of rows of the answer; where svc has neither there is one row. A missing, unknown or unfit column is ErrInvalid, and so is
+// an on-demand feature that cannot be computed, whose error names it and the row.
+// All views are read in one snapshot, and each key of a view once, however often it is asked for. Overrides have as many rows as columns do; where svc
+// takes no columns, it is they that give the number.
+func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[string]arrow.Array, now feature.Time, fullNames bool, overrides ...Override) (*Answer, error) {
+	rows, err := checkColumns(svc, columns)
 	if err != nil {
 		return nil, err
 	}
+	if len(columns) == 0 && len(overrides) > 0 {
+		rows = overrides[0].Values.Len()
+	}
 	questions := make([]*question, len(svc.Refs))
 	for i := range svc.Refs {
-		questions[i] = &question{view: svc.Refs[i].View, keys: encodeKeys(&svc.Refs[i], keys, rows)}
+		questions[i] = &question{view: svc.Refs[i].View, keys: encodeKeys(&svc.Refs[i], columns, rows)}
 	}
 	if err := s.fetch(ctx, questions); err != nil {
 		return nil, err
 	}
-	a := &Answer{Rows: rows}
+	looked := make([][]Column, len(questions))
 	for i, q := range questions {
-		ref := &svc.Refs[i]
-		columns, err := q.answer(ref.Features, now)
-		if err != nil {
+		if looked[i], err = q.answer(svc.Refs[i].Lookups(), now); err != nil {
 			return nil, err
 		}
-		for j := range columns {
-			columns[j].Name, columns[j].Ref = ref.ColumnName(j, fullNames), i
+	}
+	given, err := newOverriding(svc, overrides, fullNames)
+	if err != nil {
+		return nil, err
+	}
+	if err := given.looked(svc, looked); err != nil {
+		return nil, err
+	}
+	computed, err := compute(svc, columns, looked, rows, given)
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{Rows: rows}
+	for _, c := range svc.Columns(fullNames) {
+		from := computed
+		if c.Ref >= 0 {
+			from = looked[c.Ref]
 		}
-		a.Columns = append(a.Columns, columns...)
+		column := from[c.Feature]
+		column.Name, column.Ref = c.Name, c.Ref
+		a.Columns = append(a.Columns, column)
 	}
 	return a, nil
 }
 
-// checkKeys returns the number of rows that keys ask for.
-func checkKeys(svc *feature.Service, keys map[string]arrow.Array) (rows int, err error) {
-	fields := svc.KeyFields()
+// compute returns the columns of svc.Computed.
+func compute(svc *feature.Service, columns map[string]arrow.Array, looked [][]Column, rows int, given overriding) ([]Column, error) {
+	if len(svc.Computed) == 0 {
+		return nil, nil
+	}
+	in := ondemand.Inputs{Rows: rows, Columns: columns, Looked: make([][]arrow.Array, len(looked)),
+		Override: func(i int, c *ondemand.Column) error { return given.computed(svc, i, c) }}
+	for i := range looked {
+		for j := range looked[i] {
+			in.Looked[i] = append(in.Looked[i], looked[i][j].Values)
+		}
+	}
+	values, err := ondemand.Compute(svc, in)
+	if err != nil {
+		return nil, err
+	}
+	computed, found, events := make([]Column, len(values)), make([]bool, rows), make([]feature.Time, rows)
+	for i, v := range values {
+		computed[i] = Column{Type: svc.Computed[i].Definition().Type, Values: v.Values, Statuses: v.Statuses, Found: found, EventTimes: events}
+	}
+	return computed, nil
+}
+
+// checkColumns returns the number of rows that columns ask for.
+func checkColumns(svc *feature.Service, columns map[string]arrow.Array) (rows int, err error) {
+	keys := svc.KeyFields()
+	fields := append(keys, svc.RequestFields()...)
 	var needed []string
 	for i, f := range fields {
 		needed = append(needed, f.Name+" ("+f.Type.String()+")")
-		column, ok := keys[f.Name]
+		what := "key column"
+		if i >= len(keys) {
+			what = "request field"
+		}
+		column, ok := columns[f.Name]
 		switch {
 		case !ok:
-			return 0, feature.Errorf(feature.ErrInvalid, "service %s needs the key column %s (%s)", svc.Name, f.Name, f.Type)
+			return 0, feature.Errorf(feature.ErrInvalid, "service %s needs the %s %s (%s)", svc.Name, what, f.Name, f.Type)
 		case !arrow.TypeEqual(column.DataType(), f.Type.Arrow()):
-			return 0, feature.Errorf(feature.ErrInvalid, "key column %s holds %s, service %s needs %s", f.Name, column.DataType(), svc.Name, f.Type)
+			return 0, feature.Errorf(feature.ErrInvalid, "%s %s holds %s, service %s needs %s", what, f.Name, column.DataType(), svc.Name, f.Type)
 		case i == 0:
 			rows = column.Len()
 		case column.Len() != rows:
-			return 0, feature.Errorf(feature.ErrInvalid, "key column %s has %d values, %s has %d: all need the same number", f.Name, column.Len(), fields[0].Name, rows)
+			return 0, feature.Errorf(feature.ErrInvalid, "%s %s has %d values, %s has %d: all need the same number", what, f.Name, column.Len(), fields[0].Name, rows)
 		}
 	}
 	for i := range svc.Refs {
 		for j, key := range svc.Refs[i].View.Keys {
 			// A column may serve several views, which then have to agree on its type.
-			if name := svc.Refs[i].KeyColumns[j]; !arrow.TypeEqual(keys[name].DataType(), key.Type.Arrow()) {
+			if name := svc.Refs[i].KeyColumns[j]; !arrow.TypeEqual(columns[name].DataType(), key.Type.Arrow()) {
 				return 0, feature.Errorf(feature.ErrInvalid, "key column %s holds %s, view %s needs %s: ask for its features apart, or map its key to another column",
-					name, keys[name].DataType(), svc.Refs[i].Name(), key.Type)
+					name, columns[name].DataType(), svc.Refs[i].Name(), key.Type)
 			}
 		}
 	}
 	if len(fields) == 0 {
 		rows = 1
 	}
-	if len(keys) == len(fields) {
+	if len(columns) == len(fields) {
 		return rows, nil
 	}
-	for name := range keys {
-		known := false
-		for _, f := range fields {
-			known = known || f.Name == name
-		}
+	for name := range columns {
+		known := slices.ContainsFunc(fields, func(f feature.Field) bool { return f.Name == name })
 		if !known && len(fields) == 0 {
 			return 0, feature.Errorf(feature.ErrInvalid, "service %s takes no keys, %s is one", svc.Name, name)
 		}
 		if !known {
-			return 0, feature.Errorf(feature.ErrInvalid, "service %s has no key column %s: it needs %s", svc.Name, name, strings.Join(needed, ", "))
+			return 0, feature.Errorf(feature.ErrInvalid, "service %s takes no column %s: it needs %s", svc.Name, name, strings.Join(needed, ", "))
 		}
 	}
 	return rows, nil

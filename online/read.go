@@ -3,6 +3,7 @@ package online
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -16,12 +17,13 @@ import (
 type Column struct {
 	Name string
 	Type feature.Type
-	// Ref is the index of the service's ref that the feature belongs to; 0 in the answer of Get.
+	// Ref is the index of the service's ref that the feature belongs to; -1 for an on-demand feature, and 0 in the answer of Get.
 	Ref int
 	// Values has the default, or NULL, where the status is not PRESENT.
 	Values   arrow.Array
 	Statuses []feature.Status
-	// Found tells which keys have a row, expired or not, and EventTimes when it happened. Columns of one ref share them.
+	// Found tells which keys have a row, expired or not, and EventTimes when it happened. Columns of one ref share them. What is
+	// computed on demand comes from no row: nothing is found.
 	Found      []bool
 	EventTimes []feature.Time
 }
@@ -36,6 +38,18 @@ func (s *Store) Get(ctx context.Context, view *feature.View, features []int, key
 	}
 	return q.answer(features, now)
 }
+
+// RedefinedError tells that the values of a view were published by another definition than the one that was asked for. It is of
+// kind [feature.ErrUnavailable].
+type RedefinedError struct{ View string }
+
+// Error says what to do.
+func (e *RedefinedError) Error() string {
+	return fmt.Sprintf("view %s has changed since its values were published: run asof materialize %s", e.View, e.View)
+}
+
+// Unwrap gives the error its kind.
+func (e *RedefinedError) Unwrap() error { return feature.Errorf(feature.ErrUnavailable, "redefined") }
 
 // question asks for the rows of keys. fetch fills in the rest.
 type question struct {
@@ -113,7 +127,7 @@ func (s *Store) resolve(r Reader, q *question) error {
 		return err
 	}
 	if state.Hash != q.view.ServedHash() {
-		return feature.Errorf(feature.ErrUnavailable, "view %s has changed since its values were published: run asof materialize %s", q.view.Name, q.view.Name)
+		return &RedefinedError{View: q.view.Name}
 	}
 	q.state, q.layout = state, l
 	return nil

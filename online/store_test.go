@@ -261,7 +261,7 @@ func TestLookup(t *testing.T) {
 		return err
 	}
 	wantKind(t, lookup(func(m map[string]arrow.Array) { delete(m, "payee_id") }), feature.ErrInvalid, "payee_id (int64)")
-	wantKind(t, lookup(func(m map[string]arrow.Array) { m["x"] = m["payee_id"] }), feature.ErrInvalid, "no key column x", "payer_id (int64), payee_id (int64)")
+	wantKind(t, lookup(func(m map[string]arrow.Array) { m["x"] = m["payee_id"] }), feature.ErrInvalid, "takes no column x", "payer_id (int64), payee_id (int64)")
 	wantKind(t, lookup(func(m map[string]arrow.Array) { m["payee_id"] = column(t, feature.Scalar(feature.String), "2") }), feature.ErrInvalid, "payee_id holds utf8", "int64")
 	wantKind(t, lookup(func(m map[string]arrow.Array) { m["payee_id"] = column(t, feature.Scalar(feature.Int64), int64(2)) }), feature.ErrInvalid, "payee_id has 1 values, payer_id has 3")
 	global := &feature.Service{Name: "global", Refs: []feature.Ref{{View: world, Features: []int{0}}}}
@@ -274,6 +274,36 @@ func TestLookup(t *testing.T) {
 	cancel()
 	if _, err := s.Lookup(ctx, svc, keys, hour, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("after cancel: %v", err)
+	}
+}
+
+// late is a context whose deadline passes after it has been looked at so many times.
+type late struct {
+	context.Context
+	left int
+}
+
+func (l *late) Err() error {
+	if l.left--; l.left < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// TestLookupDeadline: a lookup ends in the middle of its reads when its deadline passes.
+func TestLookupDeadline(t *testing.T) {
+	s := openTemp(t, t.TempDir(), Options{})
+	v := profile()
+	publish(t, s, v, true, State{Snapshot: 1}, func(p *Publish) error { return nil })
+	keys := make([]feature.Key, 10_000)
+	for i := range keys {
+		keys[i], _ = feature.AppendKeyPart(nil, column(t, v.Keys[0].Type, int64(i)), 0)
+	}
+	if _, err := s.Get(&late{context.Background(), 1_000_000}, v, []int{0}, keys, hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(&late{context.Background(), 3}, v, []int{0}, keys, hour); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after the deadline: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -85,7 +86,7 @@ type export struct {
 	snapshots map[string]*offline.Snapshot
 	runs      [][]Run // for each ref
 	spinePath string
-	keys      []feature.Field // the spine's key columns
+	taken     []feature.Field // of the spine: key columns, then request fields
 	place     map[string]int  // spine column -> position
 	schema    *arrow.Schema   // of the output
 	report    *report
@@ -99,7 +100,7 @@ func newExport(ctx context.Context, svc *feature.Service, snapshots map[string]*
 	if o.Memory <= 0 {
 		o.Memory = MemoryDefault
 	}
-	e := &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, keys: svc.KeyFields(), place: map[string]int{}, report: newReport(svc, o.FullNames), total: -1}
+	e := &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, taken: slices.Concat(svc.KeyFields(), svc.RequestFields()), place: map[string]int{}, report: newReport(svc, o.FullNames), total: -1}
 	if rows, known := reader.Rows(); known {
 		e.total = rows
 	}
@@ -140,33 +141,30 @@ func (e *export) checkSpine(spine *arrow.Schema) error {
 	if _, ok := e.place[e.o.TimeColumn]; !ok {
 		return missing("time column", e.o.TimeColumn, "name the column of the as-of times with --time-column"+nearest.Hint(e.o.TimeColumn, taken))
 	}
-	for _, k := range e.keys {
-		if _, ok := e.place[k.Name]; !ok {
-			return missing("key column", k.Name, "rename a column of the spine, or map the key to another name in service "+e.svc.Name+" (keys: {...})")
+	for i, f := range e.taken {
+		if _, ok := e.place[f.Name]; ok {
+			continue
 		}
+		if i < len(e.svc.KeyFields()) {
+			return missing("key column", f.Name, "rename a column of the spine, or map the key to another name in service "+e.svc.Name+" (keys: {...})")
+		}
+		return missing("column", f.Name, "it is the request field ("+f.Type.String()+") of on-demand features of service "+e.svc.Name+", which training takes from the spine: add it, or rename a column")
 	}
 	fields := append([]arrow.Field(nil), spine.Fields()...)
-	for i := range e.svc.Refs {
-		ref := &e.svc.Refs[i]
-		for j, f := range ref.Features {
-			fields = append(fields, arrow.Field{Name: ref.ColumnName(j, e.o.FullNames), Type: ref.View.Features[f].Type.Arrow(), Nullable: true})
+	for _, c := range e.columns() {
+		if _, ok := e.place[c.Name]; ok && c.times {
+			return feature.Errorf(feature.ErrInvalid, "spine %s has a column %q, which --with-feature-times would write: rename it, or give the view an alias in service %s", e.spinePath, c.Name, e.svc.Name)
 		}
-		if e.o.WithFeatureTimes {
-			name := ref.Name() + "__" + feature.EventTimeColumn
-			if _, ok := e.place[name]; ok {
-				return feature.Errorf(feature.ErrInvalid, "spine %s has a column %q, which --with-feature-times would write: rename it, or give the view an alias in service %s", e.spinePath, name, e.svc.Name)
-			}
-			fields = append(fields, arrow.Field{Name: name, Type: feature.Scalar(feature.Timestamp).Arrow(), Nullable: true})
-		}
+		fields = append(fields, arrow.Field{Name: c.Name, Type: e.typeOf(c).Arrow(), Nullable: true})
 	}
 	e.schema = arrow.NewSchema(fields, nil)
 	return e.svc.CheckNames(e.o.FullNames, taken...)
 }
 
-// chunk is a stretch of the spine: its batches as they were read, and its keys and times as the join takes them.
+// chunk is a stretch of the spine: its batches as they were read, and what is taken of them, of the types that are wanted.
 type chunk struct {
 	batches []arrow.RecordBatch
-	keys    [][]arrow.Array // for each key column, a piece per batch
+	taken   [][]arrow.Array // for each of export.taken, a piece per batch
 	times   []arrow.Array
 	rows    int
 }
@@ -190,7 +188,7 @@ func (e *export) stream(ctx context.Context, reader tabular.Reader, writer *tabu
 
 // readChunk reads as many spine rows as are joined at a time; none at the spine's end.
 func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, error) {
-	c := &chunk{keys: make([][]arrow.Array, len(e.keys))}
+	c := &chunk{taken: make([][]arrow.Array, len(e.taken))}
 	rowsMax := e.o.ChunkRows
 	for rowsMax == 0 || c.rows < rowsMax {
 		batch, err := reader.Next(ctx)
@@ -204,12 +202,12 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 		if err != nil {
 			return nil, err
 		}
-		for i, k := range e.keys {
-			key, err := tabular.Convert(batch.Column(e.place[k.Name]), k.Name, k.Type, reader.Where)
+		for i, f := range e.taken {
+			column, err := tabular.Convert(batch.Column(e.place[f.Name]), f.Name, f.Type, reader.Where)
 			if err != nil {
 				return nil, err
 			}
-			c.keys[i] = append(c.keys[i], key)
+			c.taken[i] = append(c.taken[i], column)
 		}
 		c.batches, c.times, c.rows = append(c.batches, batch), append(c.times, times), c.rows+int(batch.NumRows())
 		if rowsMax == 0 {
@@ -234,9 +232,13 @@ func (e *export) chunkRows(batch arrow.RecordBatch) int {
 		}
 	}
 	perRow := joinBytesPerRow + 2*size/max(1, batch.NumRows())
+	types := e.hidden()
 	for _, f := range e.schema.Fields()[len(e.place):] {
+		types = append(types, f.Type)
+	}
+	for _, t := range types {
 		width := int64(48) // text and lists: a guess
-		if fixed, ok := f.Type.(arrow.FixedWidthDataType); ok {
+		if fixed, ok := t.(arrow.FixedWidthDataType); ok {
 			width = int64(fixed.BitWidth()+7) / 8
 		}
 		perRow += width + 2 // a status, and a share of validity
@@ -250,22 +252,22 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 	if err != nil {
 		return fmt.Errorf("joining the spine's times: %w", err)
 	}
-	keys := map[string]arrow.Array{}
-	for i, k := range e.keys {
-		if keys[k.Name], err = array.Concatenate(c.keys[i], memory.DefaultAllocator); err != nil {
-			return fmt.Errorf("joining the spine's keys: %w", err)
+	taken := map[string]arrow.Array{}
+	for i, f := range e.taken {
+		if taken[f.Name], err = array.Concatenate(c.taken[i], memory.DefaultAllocator); err != nil {
+			return fmt.Errorf("joining the spine's column %s: %w", f.Name, err)
 		}
 	}
-	var columns []arrow.Array
+	answers := make([]*Answer, len(e.svc.Refs))
 	e.report.begin(times.(*array.Timestamp))
 	// An answer is counted beside the join of the next view or the write.
 	counting := new(errgroup.Group)
 	defer func() { err = errors.Join(err, counting.Wait()) }()
 	for i := range e.svc.Refs {
 		ref := &e.svc.Refs[i]
-		q := Question{View: ref.View, Features: ref.Features, Times: times.(*array.Timestamp)}
+		q := Question{View: ref.View, Features: ref.Lookups(), Times: times.(*array.Timestamp)}
 		for _, name := range ref.KeyColumns {
-			q.Keys = append(q.Keys, keys[name])
+			q.Keys = append(q.Keys, taken[name])
 		}
 		answer, err := Join(ctx, q, e.runs[i], e.o.Options)
 		if err != nil {
@@ -276,14 +278,13 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 		}
 		counting = new(errgroup.Group)
 		counting.Go(func() error { return e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark) })
-		for _, column := range answer.Columns {
-			columns = append(columns, column.Values)
-		}
-		if e.o.WithFeatureTimes {
-			columns = append(columns, featureTimes(answer))
-		}
+		answers[i] = answer
 	}
-	return e.write(c, columns, writer)
+	computed, err := e.compute(taken, answers, c.rows)
+	if err != nil {
+		return err
+	}
+	return e.write(c, e.arrange(answers, computed), writer)
 }
 
 // write writes the chunk's batches with their stretches of the feature columns.
@@ -304,18 +305,4 @@ func (e *export) write(c *chunk, columns []arrow.Array, writer *tabular.Writer) 
 		from = to
 	}
 	return nil
-}
-
-// featureTimes returns the event times of an answer's rows, NULL where nothing was found.
-func featureTimes(a *Answer) arrow.Array {
-	b := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
-	b.Reserve(len(a.Found))
-	for i, found := range a.Found {
-		if found {
-			b.UnsafeAppend(arrow.Timestamp(a.EventTimes[i]))
-		} else {
-			b.AppendNull()
-		}
-	}
-	return b.NewArray()
 }

@@ -24,6 +24,7 @@ type Manifest struct {
 	Options        ManifestOptions         `json:"options"`
 	Snapshots      map[string]SnapshotRead `json:"snapshots"` // by view
 	Features       []FeatureReport         `json:"features"`
+	OnDemand       []ProgramRun            `json:"on_demand,omitempty"` // in the order in which they were computed
 	Leaks          LeakReport              `json:"leak_report"`
 }
 
@@ -49,6 +50,35 @@ type SnapshotRead struct {
 	ViewHash  string `json:"view_hash"`
 }
 
+// ProgramRun is the expression of an on-demand feature, and what it was computed from.
+type ProgramRun struct {
+	OnDemand string `json:"on_demand"`
+	Feature  string `json:"feature"`
+	Column   string `json:"column,omitempty"` // of the training set; none where other on-demand features alone take it
+	Type     string `json:"type"`
+	Expr     string `json:"expr"` // as Spark SQL
+	// Inputs says what the names in the expression are: a column of the spine, view.feature with the view's alias if it has one, or on_demand.feature.
+	Inputs map[string]string `json:"inputs"`
+}
+
+// programsRun returns the on-demand features of svc in the order in which they are computed.
+func programsRun(svc *feature.Service, fullNames bool) []ProgramRun {
+	var all []ProgramRun
+	for i := range svc.Computed {
+		c := &svc.Computed[i]
+		f := c.Definition()
+		run := ProgramRun{OnDemand: c.OnDemand.Name, Feature: f.Name, Type: f.Type.String(), Expr: f.Program.SparkSQL(), Inputs: map[string]string{}}
+		if c.Place >= 0 {
+			run.Column = c.ColumnName(fullNames)
+		}
+		for j, in := range f.Inputs {
+			run.Inputs[in.Column] = svc.SourceName(c.Sources[j])
+		}
+		all = append(all, run)
+	}
+	return all
+}
+
 func (e *export) manifest(ctx context.Context, spinePath, outPath string) (*Manifest, error) {
 	hash, err := tabular.FileHash(ctx, spinePath)
 	if err != nil {
@@ -62,7 +92,7 @@ func (e *export) manifest(ctx context.Context, spinePath, outPath string) (*Mani
 		Service: e.svc.Name, DefinitionHash: e.o.DefinitionHash, Version: e.o.Version, Rows: e.report.rows,
 		Spine:     SpineFile{File: filepath.Base(spinePath), SHA256: hash, TimeColumn: e.o.TimeColumn},
 		Options:   ManifestOptions{e.o.AsKnown, e.o.AsServed, e.o.FullNames, e.o.WithFeatureTimes},
-		Snapshots: map[string]SnapshotRead{}, Features: features, Leaks: e.report.leaks,
+		Snapshots: map[string]SnapshotRead{}, Features: features, OnDemand: programsRun(e.svc, e.o.FullNames), Leaks: e.report.leaks,
 	}
 	for _, ref := range e.svc.Refs {
 		p := e.snapshots[ref.View.Name].Progress()

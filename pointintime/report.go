@@ -9,6 +9,7 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/ondemand"
 )
 
 // ageAccuracy is the relative error of age percentiles.
@@ -17,7 +18,8 @@ const ageAccuracy = 0.01
 // FeatureReport counts what a feature's column of a training set holds.
 type FeatureReport struct {
 	Column   string `json:"column"`
-	View     string `json:"view"`
+	View     string `json:"view,omitempty"`
+	OnDemand string `json:"on_demand,omitempty"` // in place of a view
 	Feature  string `json:"feature"`
 	Type     string `json:"type"`
 	Present  int64  `json:"present"`
@@ -66,6 +68,7 @@ type report struct {
 	rows     int64
 	features [][]FeatureReport // for each ref
 	ages     [][]*ddsketch.DDSketch
+	computed []FeatureReport // for each on-demand feature
 	leaks    LeakReport
 
 	times  *array.Timestamp // of the current chunk
@@ -88,6 +91,11 @@ func newReport(svc *feature.Service, fullNames bool) *report {
 			leaks.AsKnown = new(int64)
 		}
 		r.leaks.Views = append(r.leaks.Views, leaks)
+	}
+	for i := range svc.Computed {
+		c := &svc.Computed[i]
+		field := c.Definition().Field
+		r.computed = append(r.computed, FeatureReport{Column: c.ColumnName(fullNames), OnDemand: c.OnDemand.Name, Feature: field.Name, Type: field.Type.String()})
 	}
 	return r
 }
@@ -146,12 +154,26 @@ func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
 	if err != nil {
 		return err
 	}
-	for j, column := range a.Columns {
+	for j, column := range a.Columns[:len(r.features[ref])] {
 		if err := r.addColumn(ref, j, a, column, shared); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// addComputed counts the on-demand features of the current chunk. They have no ages, and what they leak is counted as leaks of the views
+// that they are computed from.
+func (r *report) addComputed(columns []ondemand.Column) {
+	for i, c := range columns {
+		for _, s := range c.Statuses {
+			if s == feature.Present {
+				r.computed[i].Present++
+			} else {
+				r.computed[i].Null++
+			}
+		}
+	}
 }
 
 // addColumn counts one feature's statuses and ages; shared are the ages of all rows of the view that were taken.
@@ -209,18 +231,20 @@ func sketchOf(ages []int64) (*ddsketch.DDSketch, error) {
 // finish returns the counts of all features in output order, with their ages.
 func (r *report) finish() ([]FeatureReport, error) {
 	var all []FeatureReport
-	for i := range r.features {
-		for j := range r.features[i] {
-			f := r.features[i][j]
-			if f.Present > 0 {
-				q, err := r.ages[i][j].GetValuesAtQuantiles([]float64{0.5, 0.9, 0.99, 1})
-				if err != nil {
-					return nil, fmt.Errorf("ages of %s: %w", f.Column, err)
-				}
-				f.Age = &AgeReport{P50: q[0], P90: q[1], P99: q[2], Max: q[3]}
-			}
-			all = append(all, f)
+	for _, c := range r.svc.Columns(false) {
+		if c.Ref < 0 {
+			all = append(all, r.computed[c.Feature])
+			continue
 		}
+		f := r.features[c.Ref][c.Feature]
+		if f.Present > 0 {
+			q, err := r.ages[c.Ref][c.Feature].GetValuesAtQuantiles([]float64{0.5, 0.9, 0.99, 1})
+			if err != nil {
+				return nil, fmt.Errorf("ages of %s: %w", f.Column, err)
+			}
+			f.Age = &AgeReport{P50: q[0], P90: q[1], P99: q[2], Max: q[3]}
+		}
+		all = append(all, f)
 	}
 	return all, nil
 }

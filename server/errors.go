@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -37,57 +36,48 @@ func codeOf(err error) codes.Code {
 	return codes.Internal
 }
 
-// guard runs a handler: a panic and what is our fault reach the client as Internal without detail and the log with it;
-// other errors get their code.
-func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
+// guard runs the handler of a request, whatever protocol it came by: a panic and what is our fault reach the client as Internal without
+// detail and the log with it; other errors get their code.
+func guard[T any](s *Server, method string, handle func() (T, error)) (answer T, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.options.Logger.Error("panic in a request", "method", info.FullMethod, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			answer, err = nil, status.Error(codes.Internal, "internal error")
+			s.options.Logger.Error("panic in a request", "method", method, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = status.Error(codes.Internal, "internal error")
 		}
 	}()
-	answer, err = handler(ctx, req)
+	answer, err = handle()
 	if err == nil {
 		return answer, nil
 	}
+	return answer, s.told(method, err)
+}
+
+// told returns what a client is told of an error, as a gRPC status.
+func (s *Server) told(method string, err error) error {
 	if own, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
-		return nil, own.GRPCStatus().Err()
+		return own.GRPCStatus().Err()
 	}
 	code := codeOf(err)
 	switch code {
 	case codes.Internal:
-		s.options.Logger.Error("a request failed", "method", info.FullMethod, "error", err)
-		return nil, status.Error(code, "internal error")
+		s.options.Logger.Error("a request failed", "method", method, "error", err)
+		return status.Error(code, "internal error")
 	case codes.DataLoss:
-		s.options.Logger.Error("a request met damaged data", "method", info.FullMethod, "error", err)
-		return nil, status.Error(code, "stored data is damaged: see the server's log")
+		s.options.Logger.Error("a request met damaged data", "method", method, "error", err)
+		return status.Error(code, "stored data is damaged: see the server's log")
 	}
-	return nil, status.Error(code, err.Error())
+	return status.Error(code, err.Error())
 }
 
-// faults collects what is wrong with the fields of a request.
-type faults struct {
-	violations []*errdetails.BadRequest_FieldViolation
-}
-
-// add notes a fault of the field, given by its path in the request.
-func (f *faults) add(field, format string, args ...any) {
-	f.violations = append(f.violations, &errdetails.BadRequest_FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
-}
-
-// err returns InvalidArgument with all faults as details and the first in the message; nil without faults.
-func (f *faults) err() error {
-	if len(f.violations) == 0 {
-		return nil
-	}
-	first := f.violations[0]
-	text := first.Field + ": " + first.Description
-	if n := len(f.violations) - 1; n > 0 {
-		text += fmt.Sprintf(" (and %d more)", n)
-	}
-	st, err := status.New(codes.InvalidArgument, text).WithDetails(&errdetails.BadRequest{FieldViolations: f.violations})
+func (s *Server) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	answer, err := guard(s, info.FullMethod, func() (any, error) { return handler(ctx, req) })
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return st.Err()
+	return answer, nil
+}
+
+func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	_, err := guard(s, info.FullMethod, func() (struct{}, error) { return struct{}{}, handler(srv, stream) })
+	return err
 }

@@ -40,9 +40,13 @@ func TestGetFeatures(t *testing.T) {
 		"named features": {named([]string{"profile.age", "world.rate", "profile.city"}, ints(fieldCustomer, 1)), []string{
 			"profile.age: 30 PRESENT@20(profile)", "world.rate: 0.5 PRESENT@20(world)", "profile.city: Rome PRESENT@20(profile)"}},
 		"no keys needed": {ofService("global"), []string{"rate: 0.5 PRESENT@20(world)"}},
-		"composite key": {ofService("terminals", &asofv1.KeyColumn{Name: "number", Values: &asofv1.Values{Kind: &asofv1.Values_Int32S{Int32S: &asofv1.Int32Values{Values: []int32{7, 7}}}}},
+		"composite key": {ofService("terminals", column{Name: "number", Values: &asofv1.Values{Kind: &asofv1.Values_Int32S{Int32S: &asofv1.Int32Values{Values: []int32{7, 7}}}}},
 			texts("country", "IT", "FR")), []string{"risk: 0.25 PRESENT@20(terminal) NULL NOT_FOUND@0(terminal)"}},
-		"no rows": {ofService("fraud_v1", ints(fieldCustomer), ints("payee_id")), []string{"city:", "age:", "rate:", "payee__city:"}},
+		"on demand": {with(ofService("priced", ints(fieldCustomer, 1, 9)), floats("amount", 4, 6)), []string{"local: 2 PRESENT@0() 3 PRESENT@0()", "age: 30 PRESENT@20(profile) NULL NOT_FOUND@0(profile)"}},
+		"on demand by name": {with(named([]string{"price.times", "profile.age", "price.local", "world.rate"}, ints(fieldCustomer, 1)), floats("amount", 4), floats("factor", 3)), []string{
+			"price.times: 6 PRESENT@0()", "profile.age: 30 PRESENT@20(profile)", "price.local: 2 PRESENT@0()", "world.rate: 0.5 PRESENT@20(world)"}},
+		"fields among keys": {named([]string{"price.local"}, floats("amount", 4, 6)), []string{"price.local: 2 PRESENT@0() 3 PRESENT@0()"}},
+		"no rows":           {ofService("fraud_v1", ints(fieldCustomer), ints("payee_id")), []string{"city:", "age:", "rate:", "payee__city:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := s.features.GetFeatures(context.Background(), c.req)
@@ -66,45 +70,51 @@ func TestBadRequests(t *testing.T) {
 	m := testModel()
 	s := start(t, newStore(t, m), func() *Model { return m }, Options{Now: clockAt(50 * hour), MaxValues: 8})
 	payee := ints("payee_id", 1)
-	nulls := func(rows ...uint32) *asofv1.KeyColumn {
+	nulls := func(rows ...uint32) column {
 		c := ints(fieldCustomer, 1, 2, 3)
 		c.Values.NullRows = rows
 		return c
 	}
 	fullNamed := named([]string{"profile.age"}, ints(fieldCustomer, 1))
 	fullNamed.FullNames = true
-	lists := &asofv1.KeyColumn{Name: fieldCustomer, Values: &asofv1.Values{Kind: &asofv1.Values_Lists{Lists: &asofv1.ListValues{
-		Lengths: []uint32{1}, Elements: ints("", 1).GetValues()}}}}
+	lists := column{Name: fieldCustomer, Values: &asofv1.Values{Kind: &asofv1.Values_Lists{Lists: &asofv1.ListValues{
+		Lengths: []uint32{1}, Elements: ints("", 1).Values}}}}
 	for name, c := range map[string]struct {
 		req   *asofv1.GetFeaturesRequest
 		code  codes.Code
 		field string // of the first violation, "" for none
 		says  string
 	}{
-		"nothing":            {&asofv1.GetFeaturesRequest{}, codes.InvalidArgument, "service", "give service or features"},
-		"unknown service":    {ofService("fraud_v2"), codes.NotFound, "", `there is no service "fraud_v2", did you mean fraud_v1?`},
-		"far from any":       {ofService("churn"), codes.NotFound, "", "there are fraud_v1, global, terminals"},
-		"no names":           {named(nil), codes.InvalidArgument, "features.names", "view.feature"},
-		"not of the form":    {named([]string{"age"}), codes.InvalidArgument, "features.names[0]", `"age" is not of the form view.feature`},
-		"twice":              {named([]string{"profile.age", "profile.age"}), codes.InvalidArgument, "features.names[1]", "profile.age is features.names[0] already"},
-		"unknown view":       {named([]string{"profil.age"}), codes.NotFound, "", "did you mean profile?"},
-		"unknown feature":    {named([]string{"profile.agee"}), codes.NotFound, "", "view profile has no feature agee, did you mean age?"},
-		"not online":         {named([]string{"hidden.x"}, ints(fieldCustomer, 1)), codes.InvalidArgument, "", "online: false"},
-		"key types clash":    {named([]string{"profile.age", "clash.y"}, ints(fieldCustomer, 1)), codes.InvalidArgument, "", "view clash needs string"},
-		"full names of some": {fullNamed, codes.InvalidArgument, "full_names", "leave full_names out"},
-		"missing column":     {ofService("fraud_v1", ints(fieldCustomer, 1)), codes.InvalidArgument, "keys", "service fraud_v1 needs the key column payee_id (int64)"},
-		"unknown column":     {ofService("fraud_v1", ints("customer", 1), payee), codes.InvalidArgument, "keys[0].name", `no key column "customer": it needs customer_id, payee_id (and 1 more)`},
-		"misspelt column":    {ofService("fraud_v1", ints("custmer_id", 1), payee), codes.InvalidArgument, "keys[0].name", "did you mean customer_id?"},
-		"column twice":       {ofService("fraud_v1", ints(fieldCustomer, 1), payee, ints(fieldCustomer, 1)), codes.InvalidArgument, "keys[2].name", "customer_id is keys[0] already"},
-		"keys for none":      {ofService("global", payee), codes.InvalidArgument, "keys[0].name", "takes no keys"},
-		"other type":         {ofService("fraud_v1", texts(fieldCustomer, "1", "2", "3"), payee), codes.InvalidArgument, "keys[0].values.strings", "column customer_id has 3 values of type string, service fraud_v1 needs int64"},
-		"list":               {ofService("fraud_v1", lists, payee), codes.InvalidArgument, "keys[0].values.lists", "1 values of type list<int64>"},
-		"no values":          {ofService("fraud_v1", &asofv1.KeyColumn{Name: fieldCustomer}, payee), codes.InvalidArgument, "keys[0].values", "column customer_id has no values"},
-		"other lengths":      {ofService("fraud_v1", payee, ints(fieldCustomer, 1, 2)), codes.InvalidArgument, "keys[1].values", "customer_id has 2 rows, the columns before it have 1"},
-		"NULL beyond":        {ofService("fraud_v1", nulls(0, 3), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys[0].values.null_rows[1]", "row 3"},
-		"NULLs not in order": {ofService("fraud_v1", nulls(1, 1), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys[0].values.null_rows[1]", "ascending"},
-		"too many values":    {ofService("fraud_v1", ints(fieldCustomer, 1, 2, 3), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys", "3 rows of 4 features are more than the 8 values of one request: ask for 2 rows at a time"},
-		"too large":          {ofService(strings.Repeat("x", 5<<20)), codes.ResourceExhausted, "", ""},
+		"nothing":             {&asofv1.GetFeaturesRequest{}, codes.InvalidArgument, "service", "give a service, or features by name"},
+		"unknown service":     {ofService("fraud_v2"), codes.NotFound, "", `there is no service "fraud_v2", did you mean fraud_v1?`},
+		"far from any":        {ofService("churn"), codes.NotFound, "", "there are fraud_v1, global, priced, terminals"},
+		"no names":            {named(nil), codes.InvalidArgument, "service", "nothing is asked for"},
+		"not of the form":     {named([]string{"age"}), codes.InvalidArgument, "features[0]", `"age" is not of the form view.feature`},
+		"twice":               {named([]string{"profile.age", "profile.age"}), codes.InvalidArgument, "features[1]", "profile.age is features[0] already"},
+		"unknown view":        {named([]string{"profil.age"}), codes.NotFound, "", "did you mean profile?"},
+		"unknown feature":     {named([]string{"profile.agee"}), codes.NotFound, "", "view profile has no feature agee, did you mean age?"},
+		"not online":          {named([]string{"hidden.x"}, ints(fieldCustomer, 1)), codes.InvalidArgument, "", "online: false"},
+		"key types clash":     {named([]string{"profile.age", "clash.y"}, ints(fieldCustomer, 1)), codes.InvalidArgument, "", "view clash needs string"},
+		"full names of some":  {fullNamed, codes.InvalidArgument, "full_names", "leave full names out"},
+		"missing column":      {ofService("fraud_v1", ints(fieldCustomer, 1)), codes.InvalidArgument, "keys", "service fraud_v1 needs the key column payee_id (int64)"},
+		"unknown column":      {ofService("fraud_v1", ints("customer", 1), payee), codes.InvalidArgument, "keys.customer", `no column "customer": it needs customer_id, payee_id (and 1 more)`},
+		"misspelt column":     {ofService("fraud_v1", ints("custmer_id", 1), payee), codes.InvalidArgument, "keys.custmer_id", "did you mean customer_id?"},
+		"keys for none":       {ofService("global", payee), codes.InvalidArgument, "keys.payee_id", "takes no keys"},
+		"other type":          {ofService("fraud_v1", texts(fieldCustomer, "1", "2", "3"), payee), codes.InvalidArgument, "keys.customer_id", "column customer_id has 3 values of type string, service fraud_v1 needs int64"},
+		"list":                {ofService("fraud_v1", lists, payee), codes.InvalidArgument, "keys.customer_id", "1 values of type list<int64>"},
+		"no values":           {ofService("fraud_v1", column{Name: fieldCustomer}, payee), codes.InvalidArgument, "keys.customer_id", "column customer_id has no values"},
+		"other lengths":       {ofService("fraud_v1", payee, ints(fieldCustomer, 1, 2)), codes.InvalidArgument, "keys.payee_id", "payee_id has 1 rows, customer_id has 2: all need the same number"},
+		"NULL beyond":         {ofService("fraud_v1", nulls(0, 3), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys.customer_id", "column customer_id: null_rows[1] is row 3 of 3"},
+		"NULLs not in order":  {ofService("fraud_v1", nulls(1, 1), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys.customer_id", "ascending"},
+		"missing field":       {ofService("priced", ints(fieldCustomer, 1)), codes.InvalidArgument, "fields", "service priced needs the request field amount (float64)"},
+		"field of other type": {with(ofService("priced", ints(fieldCustomer, 1)), ints("amount", 1)), codes.InvalidArgument, "fields.amount", "column amount has 1 values of type int64, service priced needs float64"},
+		"unequal fields":      {with(ofService("priced", ints(fieldCustomer, 1)), floats("amount", 1, 2)), codes.InvalidArgument, "fields.amount", "column amount has 2 rows, customer_id has 1"},
+		"not computed":        {with(ofService("priced", ints(fieldCustomer, 1, 2)), floats("amount", 1, 26)), codes.InvalidArgument, "", "row 1: 13 is no product"},
+		"unknown on demand":   {named([]string{"price.locale"}), codes.NotFound, "", "on_demand price has no feature locale, did you mean local?"},
+		"twice on demand":     {named([]string{"price.local", "price.local"}), codes.InvalidArgument, "features[1]", "price.local is features[0] already"},
+		"given as both":       {with(ofService("priced", ints(fieldCustomer, 1), floats("amount", 1)), floats("amount", 1)), codes.InvalidArgument, "fields.amount", "column amount is keys.amount already"},
+		"too many values":     {ofService("fraud_v1", ints(fieldCustomer, 1, 2, 3), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys", "3 rows of 4 features are more than the 8 values of one request: ask for 2 rows at a time"},
+		"too large":           {ofService(strings.Repeat("x", 5<<20)), codes.ResourceExhausted, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.features.GetFeatures(context.Background(), c.req)

@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
@@ -65,6 +68,9 @@ func TestErrorCodes(t *testing.T) {
 
 // blocked is a store whose lookups wait until their context ends or the test says so.
 func blocked() (store fakeStore, entered chan struct{}, leave chan struct{}, ended *atomic.Int32) {
+	rates := array.NewFloat64Builder(memory.DefaultAllocator)
+	rates.Append(0.5)
+	rate := rates.NewArray()
 	entered, leave, ended = make(chan struct{}, 16), make(chan struct{}), new(atomic.Int32)
 	store.lookup = func(ctx context.Context) (*online.Answer, error) {
 		entered <- struct{}{}
@@ -73,7 +79,7 @@ func blocked() (store fakeStore, entered chan struct{}, leave chan struct{}, end
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-leave:
-			return &online.Answer{Rows: 1}, nil
+			return &online.Answer{Rows: 1, Columns: []online.Column{{Values: rate, Statuses: []feature.Status{feature.Present}, EventTimes: []feature.Time{0}}}}, nil
 		}
 	}
 	return store, entered, leave, ended
@@ -168,7 +174,7 @@ func TestStopTimeout(t *testing.T) {
 
 func TestHealthAndReflection(t *testing.T) {
 	m := testModel()
-	s := start(t, newStore(t, m), func() *Model { return m }, Options{})
+	s := start(t, newStore(t, m), func() *Model { return m }, Options{Admin: refusing{}})
 	for _, name := range []string{"", "asof.v1.FeatureStore", "asof.v1.Admin"} {
 		r, err := grpc_health_v1.NewHealthClient(s.conn).Check(context.Background(), &grpc_health_v1.HealthCheckRequest{Service: name})
 		if err != nil || r.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
@@ -190,35 +196,53 @@ func TestHealthAndReflection(t *testing.T) {
 	}
 }
 
+// refusing is an admin service whose calls fail.
+type refusing struct {
+	asofv1.UnimplementedAdminServer
+}
+
+func (refusing) Publish(context.Context, *asofv1.PublishRequest) (*asofv1.PublishResponse, error) {
+	return nil, feature.Errorf(feature.ErrConflict, "somebody else publishes")
+}
+
+func (refusing) Materialize(_ *asofv1.MaterializeRequest, stream grpc.ServerStreamingServer[asofv1.MaterializeResponse]) error {
+	if err := stream.Send(&asofv1.MaterializeResponse{}); err != nil {
+		return err
+	}
+	panic("secret")
+}
+
+// TestAdmin: the admin service is there if it is given, and guarded as the other is.
 func TestAdmin(t *testing.T) {
 	m := testModel()
-	m.Views["world"].Hash = "changed"
-	var asked []string
-	publish := func(_ context.Context, views []string, rebuild bool) ([]Published, error) {
-		asked = append(asked, fmt.Sprint(views, rebuild))
-		return []Published{{View: views[0], Keys: 3, Rebuilt: rebuild}}, nil
-	}
-	store := newStore(t, testModel())
-	s := start(t, store, func() *Model { return m }, Options{Publish: publish, Version: "v9"})
 	ctx := context.Background()
-	r, err := s.admin.Publish(ctx, &asofv1.PublishRequest{Views: []string{"profile"}, Rebuild: true})
-	if err != nil || r.GetViews()[0].GetKeys() != 3 || !r.GetViews()[0].GetRebuilt() {
-		t.Errorf("%v, %v", r, err)
-	}
-	if _, err := s.admin.Publish(ctx, &asofv1.PublishRequest{}); err != nil {
+	s := start(t, newStore(t, m), func() *Model { return m }, Options{Admin: refusing{}})
+	if _, err := s.admin.Publish(ctx, &asofv1.PublishRequest{}); status.Code(err) != codes.Aborted || !strings.Contains(err.Error(), "somebody else publishes") {
 		t.Error(err)
 	}
-	if got := strings.Join(asked, " "); got != "[profile] true [clash profile terminal world] false" {
-		t.Errorf("asked to publish %s", got)
+	run, err := s.admin.Materialize(ctx, &asofv1.MaterializeRequest{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := s.admin.Publish(ctx, &asofv1.PublishRequest{Views: []string{"profil"}}); status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "did you mean profile?") {
+	if _, err := run.Recv(); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.admin.Publish(ctx, &asofv1.PublishRequest{Views: []string{"hidden"}}); status.Code(err) != codes.InvalidArgument {
+	if _, err := run.Recv(); status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a stream that panics ends with %v", err)
+	}
+	without := start(t, newStore(t, m), func() *Model { return m }, Options{})
+	if _, err := without.admin.Publish(ctx, &asofv1.PublishRequest{}); status.Code(err) != codes.Unimplemented {
 		t.Error(err)
 	}
-	st, err := s.admin.GetStatus(ctx, &asofv1.GetStatusRequest{})
-	if err != nil || len(st.GetViews()) != 4 || st.GetVersion() != "v9" {
+}
+
+func TestStatus(t *testing.T) {
+	m := testModel()
+	m.Views["world"].Hash, m.Version = "changed", 7
+	ctx := context.Background()
+	s := start(t, newStore(t, testModel()), func() *Model { return m }, Options{Version: "v9"})
+	st, err := s.features.GetStatus(ctx, &asofv1.GetStatusRequest{})
+	if err != nil || len(st.GetViews()) != 4 || st.GetVersion() != "v9" || st.GetDefinitionsVersion() != 7 {
 		t.Fatalf("%v, %v", st, err)
 	}
 	if v := st.GetViews()[0]; v.GetView() != "clash" || v.GetPublished() {
@@ -230,12 +254,8 @@ func TestAdmin(t *testing.T) {
 	if v := st.GetViews()[3]; v.GetCurrent() || !v.GetPublished() {
 		t.Errorf("a view whose definition has changed: %v", v)
 	}
-	without := start(t, store, func() *Model { return m }, Options{})
-	if _, err := without.admin.Publish(ctx, &asofv1.PublishRequest{}); status.Code(err) != codes.Unimplemented {
-		t.Error(err)
-	}
 	broken := start(t, fakeStore{}, func() *Model { return m }, Options{})
-	if _, err := broken.admin.GetStatus(ctx, &asofv1.GetStatusRequest{}); status.Code(err) != codes.Internal {
+	if _, err := broken.features.GetStatus(ctx, &asofv1.GetStatusRequest{}); status.Code(err) != codes.Internal {
 		t.Error(err)
 	}
 }

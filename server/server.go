@@ -17,25 +17,25 @@ import (
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/online"
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
+	feastserving "github.com/asof-store/asof/proto/feast/serving"
 )
 
 // Model is what can be asked for, by name. It does not change once it has been handed out.
 type Model struct {
 	Services map[string]*feature.Service
 	Views    map[string]*feature.View
+	OnDemand map[string]*feature.OnDemand
+	// Descriptions are what the definitions say of services, by name.
+	Descriptions map[string]string
+	Version      int // of the definitions in the registry
+
+	defined map[string]*feature.View // the views that OnDemand takes features of, where Views has earlier ones
 }
 
 // Store answers lookups; *online.Store is one.
 type Store interface {
-	Lookup(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array, now feature.Time, fullNames bool) (*online.Answer, error)
+	Lookup(ctx context.Context, svc *feature.Service, keys map[string]arrow.Array, now feature.Time, fullNames bool, overrides ...online.Override) (*online.Answer, error)
 	States() (map[string]online.State, error)
-}
-
-// Published tells what a publication did for a view.
-type Published struct {
-	View    string
-	Keys    int64 // written or deleted
-	Rebuilt bool
 }
 
 // Options change how a server works. The zero value serves.
@@ -46,8 +46,11 @@ type Options struct {
 	Logger *slog.Logger
 	// Version of asof, for clients to see.
 	Version string
-	// Publish brings the online values of the named views up to date, for Admin.Publish; nil: the server does not publish.
-	Publish func(ctx context.Context, views []string, rebuild bool) ([]Published, error)
+	// Refit makes the function that returns the definitions go by what is published now, as [Fit] does. It is called when a request
+	// meets values that were published by other definitions than those it went by; nil: they never are.
+	Refit func(ctx context.Context) error
+	// Admin serves asof.v1.Admin; nil: the server does not. Its errors are those of other packages: the server gives them codes.
+	Admin asofv1.AdminServer
 	// MaxValues bounds rows times features of one request; default 400,000: as float64 they are an answer of 3.6 MB, which clients
 	// take that accept gRPC's default of 4 MiB.
 	MaxValues int
@@ -99,7 +102,6 @@ func (o Options) withDefaults() Options {
 // Server serves one store.
 type Server struct {
 	asofv1.UnimplementedFeatureStoreServer
-	asofv1.UnimplementedAdminServer
 	store   Store
 	model   func() *Model
 	options Options
@@ -120,13 +122,18 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	g := grpc.NewServer(
 		grpc.MaxRecvMsgSize(s.options.MaxRequestBytes),
 		grpc.MaxConcurrentStreams(uint32(s.options.MaxConcurrent)),
-		grpc.ChainUnaryInterceptor(s.guard),
+		grpc.ChainUnaryInterceptor(s.guardUnary),
+		grpc.ChainStreamInterceptor(s.guardStream),
 		grpc.WaitForHandlers(true),
 	)
 	asofv1.RegisterFeatureStoreServer(g, s)
-	asofv1.RegisterAdminServer(g, s)
+	feastserving.RegisterServingServiceServer(g, feastService{server: s})
+	if s.options.Admin != nil {
+		asofv1.RegisterAdminServer(g, s.options.Admin)
+	}
 	state := health.NewServer()
-	for _, name := range []string{"", asofv1.FeatureStore_ServiceDesc.ServiceName, asofv1.Admin_ServiceDesc.ServiceName} {
+	state.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
+	for name := range g.GetServiceInfo() {
 		state.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
 	}
 	grpc_health_v1.RegisterHealthServer(g, state)

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/ondemand"
 	"github.com/asof-store/asof/online"
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
@@ -65,7 +66,7 @@ type fakeStore struct {
 	lookup func(ctx context.Context) (*online.Answer, error)
 }
 
-func (f fakeStore) Lookup(ctx context.Context, _ *feature.Service, _ map[string]arrow.Array, _ feature.Time, _ bool) (*online.Answer, error) {
+func (f fakeStore) Lookup(ctx context.Context, _ *feature.Service, _ map[string]arrow.Array, _ feature.Time, _ bool, _ ...online.Override) (*online.Answer, error) {
 	return f.lookup(ctx)
 }
 
@@ -92,14 +93,54 @@ func testModel() *Model {
 	for _, v := range []*feature.View{profile, world, terminal, hidden, clash} {
 		m.Views[v.Name] = v
 	}
+	m.OnDemand = map[string]*feature.OnDemand{"price": priceOf(world)}
 	m.Services["fraud_v1"] = &feature.Service{Name: "fraud_v1", Refs: []feature.Ref{
 		{View: profile, KeyColumns: []string{fieldCustomer}, Features: []int{1, 0}},
 		{View: world, Features: []int{0}},
 		{View: profile, Alias: "payee", KeyColumns: []string{"payee_id"}, Features: []int{1}},
 	}}
+	priced := &feature.Service{Name: "priced", Refs: []feature.Ref{{View: profile, KeyColumns: []string{fieldCustomer}, Features: []int{0}}}}
+	if err := ondemand.Bind(priced, ondemand.Binding{OnDemand: m.OnDemand["price"], Features: []int{0}}); err != nil {
+		panic(err)
+	}
+	m.Services["priced"] = priced
 	m.Services["terminals"] = &feature.Service{Name: "terminals", Refs: []feature.Ref{{View: terminal, KeyColumns: []string{"country", "number"}, Features: []int{0}}}}
 	m.Services["global"] = &feature.Service{Name: "global", Refs: []feature.Ref{{View: world, Features: []int{0}}}}
 	return m
+}
+
+// product is a program that multiplies two columns of float64; it refuses a product of 13.
+type product struct{ a, b string }
+
+func (p product) Columns() []string { return []string{p.a, p.b} }
+func (p product) SparkSQL() string  { return p.a + " * " + p.b }
+
+func (p product) Eval(columns func(string) arrow.Array, rows int) (arrow.Array, error) {
+	a, b, out := columns(p.a).(*array.Float64), columns(p.b).(*array.Float64), array.NewFloat64Builder(memory.DefaultAllocator)
+	for i := range rows {
+		switch {
+		case a.IsNull(i) || b.IsNull(i):
+			out.AppendNull()
+		case a.Value(i)*b.Value(i) == 13:
+			return nil, feature.Errorf(feature.ErrInvalid, "row %d: 13 is no product", i)
+		default:
+			out.Append(a.Value(i) * b.Value(i))
+		}
+	}
+	return out.NewArray(), nil
+}
+
+// priceOf is the on-demand features price.local, the request's amount at the world's rate, and price.twice, which takes that.
+func priceOf(world *feature.View) *feature.OnDemand {
+	float := feature.Scalar(feature.Float64)
+	o := &feature.OnDemand{Name: "price", Request: []feature.Field{{Name: "amount", Type: float}, {Name: "factor", Type: float}}}
+	o.Features = []feature.OnDemandFeature{
+		{Feature: feature.Feature{Field: feature.Field{Name: "local", Type: float}, Default: -1.0}, Program: product{"amount", "world.rate"},
+			Inputs: []feature.Input{{Column: "amount"}, {Column: "world.rate", View: world, ViewName: "world"}}},
+		{Feature: feature.Feature{Field: feature.Field{Name: "times", Type: float}}, Program: product{"local", "factor"},
+			Inputs: []feature.Input{{Column: "local", OnDemand: o}, {Column: "factor"}}},
+	}
+	return o
 }
 
 // newStore returns a store with testModel's views published: customers 1 to 3, and the world.
@@ -156,20 +197,44 @@ func columnOf(t testing.TB, of feature.Type, values ...any) arrow.Array {
 	return b.NewArray()
 }
 
-func ints(name string, values ...int64) *asofv1.KeyColumn {
-	return &asofv1.KeyColumn{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Int64S{Int64S: &asofv1.Int64Values{Values: values}}}}
+// column is a key column or a request field of a request.
+type column struct {
+	Name   string
+	Values *asofv1.Values
 }
 
-func texts(name string, values ...string) *asofv1.KeyColumn {
-	return &asofv1.KeyColumn{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Strings{Strings: &asofv1.StringValues{Values: values}}}}
+func floats(name string, values ...float64) column {
+	return column{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Float64S{Float64S: &asofv1.Float64Values{Values: values}}}}
 }
 
-func ofService(name string, keys ...*asofv1.KeyColumn) *asofv1.GetFeaturesRequest {
-	return &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Service{Service: name}, Keys: keys}
+func ints(name string, values ...int64) column {
+	return column{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Int64S{Int64S: &asofv1.Int64Values{Values: values}}}}
 }
 
-func named(names []string, keys ...*asofv1.KeyColumn) *asofv1.GetFeaturesRequest {
-	return &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Features{Features: &asofv1.FeatureNames{Names: names}}, Keys: keys}
+func texts(name string, values ...string) column {
+	return column{Name: name, Values: &asofv1.Values{Kind: &asofv1.Values_Strings{Strings: &asofv1.StringValues{Values: values}}}}
+}
+
+func valuesOf(columns []column) map[string]*asofv1.Values {
+	values := map[string]*asofv1.Values{}
+	for _, c := range columns {
+		values[c.Name] = c.Values
+	}
+	return values
+}
+
+func ofService(name string, keys ...column) *asofv1.GetFeaturesRequest {
+	return &asofv1.GetFeaturesRequest{Service: name, Keys: valuesOf(keys)}
+}
+
+func named(names []string, keys ...column) *asofv1.GetFeaturesRequest {
+	return &asofv1.GetFeaturesRequest{Features: names, Keys: valuesOf(keys)}
+}
+
+// with adds request fields to a request.
+func with(req *asofv1.GetFeaturesRequest, fields ...column) *asofv1.GetFeaturesRequest {
+	req.Fields = valuesOf(fields)
+	return req
 }
 
 // show returns an answer as text, a line for each column.
@@ -187,7 +252,7 @@ func show(r *asofv1.GetFeaturesResponse) []string {
 			if !null[i] {
 				value = valueText(c.GetValues(), int(i))
 			}
-			line += fmt.Sprintf(" %s %s@%d(%s)", value, feature.Status(c.GetStatuses()[i]), events.GetMicros()[i]/int64(hour), events.GetView())
+			line += fmt.Sprintf(" %s %s@%d(%s)", value, feature.Status(c.GetStatuses()[i]), events.GetTimes()[i]/int64(hour), events.GetView())
 		}
 		lines = append(lines, line)
 	}

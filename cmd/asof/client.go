@@ -37,14 +37,6 @@ func dial(address string) (*client, error) {
 
 func (c *client) close() error { return c.conn.Close() }
 
-func (c *client) publish(ctx context.Context, views []string) ([]*asofv1.PublishedView, error) {
-	answer, err := asofv1.NewAdminClient(c.conn).Publish(ctx, &asofv1.PublishRequest{Views: views})
-	if err != nil {
-		return nil, c.fault("publishing", err)
-	}
-	return answer.GetViews(), nil
-}
-
 // fault gives an RPC error its kind again.
 func (c *client) fault(doing string, err error) error {
 	s := status.Convert(err)
@@ -71,12 +63,12 @@ func (p *project) getFrom(ctx context.Context, address string, svc *feature.Serv
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	request := &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Service{Service: svc.Name}}
+	request := &asofv1.GetFeaturesRequest{Service: svc.Name, Keys: map[string]*asofv1.Values{}}
 	for name, column := range keys {
 		if column.IsNull(0) {
 			return nil, feature.Errorf(feature.ErrInvalid, "--key %s=: an empty value is NULL, which is found nowhere", name)
 		}
-		request.Keys = append(request.Keys, &asofv1.KeyColumn{Name: name, Values: server.WriteValues(column)})
+		request.Keys[name] = server.WriteValues(column)
 	}
 	columns, err := c.getFeatures(ctx, request, 1)
 	if err != nil {
@@ -104,12 +96,14 @@ func (c *client) getFeatures(ctx context.Context, request *asofv1.GetFeaturesReq
 			return nil, feature.Errorf(feature.ErrInternal, "the server %s answered %s with %w", c.address, from.GetName(), err)
 		}
 		column := online.Column{Name: from.GetName(), Values: values}
+		at := int(from.GetEventTimesIndex())
+		ofView := at < len(answer.GetEventTimes()) && answer.GetEventTimes()[at].GetView() != "" // else it is computed on demand
 		for _, status := range from.GetStatuses() {
 			column.Statuses = append(column.Statuses, feature.Status(status))
-			column.Found = append(column.Found, feature.Status(status) != feature.NotFound)
+			column.Found = append(column.Found, ofView && feature.Status(status) != feature.NotFound)
 		}
-		if at := int(from.GetEventTimesIndex()); at < len(answer.GetEventTimes()) {
-			for _, micros := range answer.GetEventTimes()[at].GetMicros() {
+		if at < len(answer.GetEventTimes()) {
+			for _, micros := range answer.GetEventTimes()[at].GetTimes() {
 				column.EventTimes = append(column.EventTimes, feature.Time(micros))
 			}
 		}
@@ -128,7 +122,7 @@ const answerBytesMax = 256 << 20
 
 // State returns how far the server has published view.
 func (c *client) State(ctx context.Context, view *feature.View) (state online.State, known bool, err error) {
-	answer, err := asofv1.NewAdminClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
+	answer, err := asofv1.NewFeatureStoreClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
 	if err != nil {
 		return state, false, c.fault("the status", err)
 	}
@@ -147,13 +141,12 @@ func (c *client) State(ctx context.Context, view *feature.View) (state online.St
 
 // Get returns what the server serves of view's features.
 func (c *client) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]online.Column, error) {
-	names := &asofv1.FeatureNames{}
+	request := &asofv1.GetFeaturesRequest{Keys: map[string]*asofv1.Values{}}
 	for _, f := range features {
-		names.Names = append(names.Names, view.Name+"."+view.Features[f].Name)
+		request.Features = append(request.Features, view.Name+"."+view.Features[f].Name)
 	}
-	request := &asofv1.GetFeaturesRequest{What: &asofv1.GetFeaturesRequest_Features{Features: names}}
 	for i, key := range view.Keys {
-		request.Keys = append(request.Keys, &asofv1.KeyColumn{Name: key.Name, Values: server.WriteValues(keys[i])})
+		request.Keys[key.Name] = server.WriteValues(keys[i])
 	}
 	columns, err := c.getFeatures(ctx, request, rows)
 	if err != nil {
@@ -171,7 +164,7 @@ func (c *client) Get(ctx context.Context, view *feature.View, features []int, ke
 
 // noteUnpublishedAt is noteUnpublished of what the server says.
 func (p *project) noteUnpublishedAt(ctx context.Context, c *client, svc *feature.Service) error {
-	answer, err := asofv1.NewAdminClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
+	answer, err := asofv1.NewFeatureStoreClient(c.conn).GetStatus(ctx, &asofv1.GetStatusRequest{})
 	if err != nil {
 		return c.fault("the status", err)
 	}

@@ -19,7 +19,7 @@ import (
 // explainRequest is what the command line of asof explain asks for.
 type explainRequest struct {
 	service, server, at string
-	keys                []string
+	keys, fields        []string
 	rows                int
 }
 
@@ -28,11 +28,12 @@ func newExplainCommand(a *app) *cobra.Command {
 	var r explainRequest
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "explain SERVICE --key NAME=VALUE...",
+		Use:   "explain SERVICE --key NAME=VALUE... [--field NAME=VALUE...]",
 		Short: "Tell where each value of a key comes from: rows or tiles, source rows, the rule that applied",
 		Long: `Tell of each feature of a service, for one key, where its value comes from: the row of the history, or the tiles of its window, the rows of the
 source files behind them, the rule that applied, and the rows that are not visible yet. Beside what a training set gives as of --at stand what is served online,
-and what a training set gives as of the online watermark: the two should be equal.
+and what a training set gives as of the online watermark: the two should be equal. Of on-demand features it tells the expression and the values of what they are
+computed from, and their own where the fields of the request that they take are given by --field.
 
 It reads the online store itself, or asks the server that --server names. Where another process holds the store and no server is named, it says so and explains the
 offline side alone. Source files are read as they are now; what has changed in them since they were materialized is noted.`,
@@ -57,6 +58,7 @@ offline side alone. Source files are read as they are now; what has changed in t
 		},
 	}
 	c.Flags().StringArrayVar(&r.keys, "key", nil, "a key column and its value, such as customer_id=7; repeat it for each")
+	c.Flags().StringArrayVar(&r.fields, "field", nil, "a field of the request and its value, such as amount=12.5; repeat it for each")
 	c.Flags().StringVar(&r.at, "at", "", "the as-of time (default now)")
 	c.Flags().StringVar(&r.server, "server", "", "host:port of the asof serve that holds the online store")
 	c.Flags().IntVar(&r.rows, "rows", materialize.ExplainRows, "rows, tiles and source rows to show, of each at most")
@@ -88,12 +90,13 @@ func (a *app) explain(cmd *cobra.Command, r explainRequest) (shown *explained, e
 	if err != nil {
 		return nil, err
 	}
-	columns, err := keyColumns(svc.Service, r.keys)
+	columns, err := requestColumns(svc.Service, r.keys, r.fields)
 	if err != nil {
 		return nil, err
 	}
 	p.noteEdits()
-	shown = newExplained(svc.Name, r.keys, *at)
+	shown = newExplained(svc.Name, r.keys, r.fields, *at)
+	looked := make([][]arrow.Array, len(svc.Refs))
 	err = p.withServed(cmd.Context(), r.server, func(engine *materialize.Engine, served materialize.Served, why string) error {
 		if served == nil {
 			shown.Notes = append(shown.Notes, why)
@@ -109,15 +112,19 @@ func (a *app) explain(cmd *cobra.Command, r explainRequest) (shown *explained, e
 				return err
 			}
 			shown.Views = append(shown.Views, newExplainedView(&svc.Refs[i], &x))
+			for _, f := range x.Features {
+				looked[i] = append(looked[i], f.Value)
+			}
 		}
+		shown.explainOnDemand(svc.Service, columns, looked)
 		return nil
 	})
 	return shown, err
 }
 
-// explainRef explains a ref's features of its view.
+// explainRef explains what is looked up of a ref's view.
 func explainRef(ctx context.Context, engine *materialize.Engine, view *definitions.View, ref *feature.Ref, columns map[string]arrow.Array, r materialize.ExplainRequest) (materialize.Explanation, error) {
-	r.Features = ref.Features
+	r.Features = ref.Lookups()
 	for i, name := range ref.KeyColumns {
 		column := columns[name]
 		if want := ref.View.Keys[i].Type; !arrow.TypeEqual(column.DataType(), want.Arrow()) { // several views may share a key column
@@ -166,12 +173,12 @@ func (p *project) withServed(ctx context.Context, address string, do func(engine
 	return do(engine, engine.Serves(), "")
 }
 
-// keysGiven returns the NAME=VALUE texts of --key by name.
-func keysGiven(keys []string) map[string]string {
-	given := map[string]string{}
-	for _, k := range keys {
-		name, value, _ := strings.Cut(k, "=")
-		given[name] = value
+// given returns the NAME=VALUE texts of --key or --field by name.
+func given(texts []string) map[string]string {
+	values := map[string]string{}
+	for _, text := range texts {
+		name, value, _ := strings.Cut(text, "=")
+		values[name] = value
 	}
-	return given
+	return values
 }

@@ -72,7 +72,7 @@ func TestExplain(t *testing.T) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}
 	}
-	if got := newExplained("market", nil, 0).text(); got != "market as of 1970-01-01T00:00:00Z\n" {
+	if got := newExplained("market", nil, nil, 0).text(); got != "market as of 1970-01-01T00:00:00Z\n" {
 		t.Errorf("a service without keys: %q", got)
 	}
 	unknown, features := explainJSON(t, "--key", "customer_id=999999", "--key", "payee_id=")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -13,11 +14,14 @@ import (
 type explained struct {
 	Service string            `json:"service"`
 	Keys    map[string]string `json:"keys"`
+	Fields  map[string]string `json:"fields,omitempty"` // of the request
 	At      string            `json:"at"`
 	Views   []*explainedView  `json:"views"`
-	Notes   []string          `json:"notes,omitempty"`
+	// OnDemand are the on-demand features, in the order in which they are computed.
+	OnDemand []explainedOnDemand `json:"on_demand,omitempty"`
+	Notes    []string            `json:"notes,omitempty"`
 
-	order []string // of the keys
+	given []string // keys and fields, as they were given
 }
 
 // explainedView is what is common to the features of a view.
@@ -90,13 +94,8 @@ type explainedWindow struct {
 	from feature.Time
 }
 
-func newExplained(service string, keys []string, at feature.Time) *explained {
-	e := &explained{Service: service, Keys: keysGiven(keys), At: at.String(), Views: []*explainedView{}}
-	for _, k := range keys {
-		name, _, _ := strings.Cut(k, "=")
-		e.order = append(e.order, name)
-	}
-	return e
+func newExplained(service string, keys, fields []string, at feature.Time) *explained {
+	return &explained{Service: service, Keys: given(keys), Fields: given(fields), At: at.String(), Views: []*explainedView{}, given: slices.Concat(keys, fields)}
 }
 
 func newExplainedView(ref *feature.Ref, x *materialize.Explanation) *explainedView {
@@ -110,7 +109,11 @@ func newExplainedView(ref *feature.Ref, x *materialize.Explanation) *explainedVi
 		v.Online = timeOrNil(x.Online.Watermark)
 	}
 	for i := range x.Features {
-		v.Features = append(v.Features, newExplainedFeature(ref.ColumnName(i, false), &x.Features[i]))
+		name := ref.Name() + "." + x.Features[i].Name // what on-demand features alone take is no column
+		if i < len(ref.Features) {
+			name = ref.ColumnName(i, false)
+		}
+		v.Features = append(v.Features, newExplainedFeature(name, &x.Features[i]))
 	}
 	return v
 }

@@ -14,12 +14,12 @@ import (
 func (e *explained) text() string {
 	var b strings.Builder
 	b.WriteString(e.Service)
-	for i, name := range e.order {
+	for i, text := range e.given {
 		join := ", "
 		if i == 0 {
 			join = " of "
 		}
-		b.WriteString(join + name + "=" + e.Keys[name])
+		b.WriteString(join + text)
 	}
 	fmt.Fprintf(&b, " as of %s\n", e.At)
 	for _, note := range e.Notes {
@@ -37,6 +37,11 @@ func (e *explained) text() string {
 			fmt.Fprintf(&b, "\n  %s = %s\n", f.Name, f.answered())
 			v.featureLines(f).print(&b, "    ")
 		}
+	}
+	for i := range e.OnDemand {
+		o := &e.OnDemand[i]
+		fmt.Fprintf(&b, "\non_demand %s\n", o.title())
+		o.lines().print(&b, "  ")
 	}
 	return b.String()
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/asof-store/asof/internal/progress"
 	"github.com/asof-store/asof/internal/tabular"
 	"github.com/asof-store/asof/materialize"
-	"github.com/asof-store/asof/online"
 )
 
 // newMaterializeCommand brings views up to date.
@@ -31,7 +29,7 @@ With --from and --to (both inclusive) a range of event times is computed, again 
 much there is to do, and goes chunk by chunk, each replaced as a whole. One that was interrupted goes on where it
 stopped when it is asked for again, or with the next run. --dry-run says what a run would do, and ends.
 
-The online store belongs to one process. While asof serve holds it, name the server with --server: it publishes then.`,
+The online store belongs to one process. While asof serve holds it, name the server with --server: it does the run then.`,
 		Example:           "  asof materialize\n  asof materialize customer_profile --from 2026-01-01 --to 2026-01-31T23:59:59.999999Z\n  asof materialize --server 127.0.0.1:7878",
 		GroupID:           groupFeatures,
 		ValidArgsFunction: completeViews(a),
@@ -53,7 +51,10 @@ The online store belongs to one process. While asof serve holds it, name the ser
 			if dryRun {
 				return a.estimate(cmd, args, request)
 			}
-			return a.materialize(cmd, args, request, server)
+			if server != "" {
+				return a.materializeAt(cmd.Context(), server, args, request)
+			}
+			return a.materialize(cmd, args, request)
 		},
 	}
 	c.Flags().StringVar(&from, "from", "", "first event time, inclusive (default just after the last run)")
@@ -61,7 +62,7 @@ The online store belongs to one process. While asof serve holds it, name the ser
 	c.Flags().StringVar(&chunk, "chunk", "", "longest stretch of event time that is computed at once: 12h, 30d (default as much as has some 64 M rows)")
 	c.Flags().BoolVar(&newestFirst, "newest-first", false, "compute later chunks before earlier ones")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be computed and how much that is, and end")
-	c.Flags().StringVar(&server, "server", "", "host:port of the asof serve that holds the online store")
+	serverFlag(c, &server, "is to do it")
 	return c
 }
 
@@ -76,20 +77,18 @@ func timeFlag(name, text string) (*feature.Time, error) {
 	return &t, nil
 }
 
-func (a *app) materialize(cmd *cobra.Command, names []string, request materialize.Request, server string) (err error) {
+func (a *app) materialize(cmd *cobra.Command, names []string, request materialize.Request) (err error) {
 	ctx := cmd.Context()
 	p, views, err := a.projectViews(cmd, names)
 	if err != nil {
 		return err
 	}
 	p.noteEdits()
-	var store *online.Store
-	if server == "" {
-		if store, err = p.openOnline(); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, store.Close()) }()
+	store, err := p.openOnline()
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, store.Close()) }()
 	engine, err := p.engine(ctx, store)
 	if err != nil {
 		return err
@@ -104,20 +103,11 @@ func (a *app) materialize(cmd *cobra.Command, names []string, request materializ
 	results, err := engine.Run(ctx, views, request)
 	for _, r := range results {
 		a.noteUncompacted(r)
-		if printErr := a.printResult(r); printErr != nil {
+		if printErr := a.printf("%s\n", resultText(r)); printErr != nil {
 			return printErr
 		}
 	}
-	if err != nil || server == "" {
-		return err
-	}
-	var online []string
-	for _, v := range views {
-		if v.Online {
-			online = append(online, v.Name)
-		}
-	}
-	return a.publishAt(ctx, server, online)
+	return err
 }
 
 // estimate prints what a run would do.
@@ -179,7 +169,8 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-func (a *app) printResult(r materialize.Result) error {
+// resultText says what a run has done for a view.
+func resultText(r materialize.Result) string {
 	line := fmt.Sprintf("%s: ", r.View)
 	switch {
 	case r.Range.Empty():
@@ -202,26 +193,5 @@ func (a *app) printResult(r materialize.Result) error {
 	if r.Published.Keys > 0 {
 		line += ", " + progress.Count(r.Published.Keys) + " keys published"
 	}
-	return a.printf("%s (%s)\n", line, progress.Took(r.Duration))
-}
-
-// publishAt asks the server to publish views.
-func (a *app) publishAt(ctx context.Context, server string, views []string) error {
-	if len(views) == 0 {
-		return nil
-	}
-	client, err := dial(server)
-	if err != nil {
-		return err
-	}
-	published, err := client.publish(ctx, views)
-	if err != nil {
-		return errors.Join(err, client.close())
-	}
-	for _, v := range published {
-		if err := a.printf("%s: %s keys published by %s\n", v.GetView(), progress.Count(v.GetKeys()), server); err != nil {
-			return errors.Join(err, client.close())
-		}
-	}
-	return client.close()
+	return line + " (" + progress.Took(r.Duration) + ")"
 }

@@ -203,7 +203,7 @@ func (o *operator) testBackfill() {
 	o.start("--schedule=false")
 	prints(o.t, o.run("Health", 0, ""), "last_payment  ready", "profile       ready")
 	prints(o.t, o.run("Late data and backfills", 0, ""), "profile       ready", "profile: to compute [2024-03-01T00:00:00Z, 2024-03-31T00:00:00Z], about ",
-		"in 5 commits", "keys published by "+o.server.address)
+		"in 5 commits", "profile: 20 rows to ")
 	server := o.server.address
 	o.server.stop(syscall.SIGKILL)
 	o.server = nil

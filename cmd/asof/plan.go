@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/asof-store/asof/definitions"
+	"github.com/asof-store/asof/feature"
 )
 
 // newValidateCommand checks the definitions as they are on disk.
@@ -49,12 +50,23 @@ func newSchemaCommand(a *app) *cobra.Command {
 // newPlanCommand shows what applying would change.
 func newPlanCommand(a *app) *cobra.Command {
 	var asJSON bool
+	var server string
 	c := &cobra.Command{
 		Use:     "plan",
 		Short:   "Show what applying the definitions would change",
 		GroupID: groupFeatures,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if server != "" {
+				if asJSON {
+					return feature.Errorf(feature.ErrInvalid, "--json is for plans that are made here: leave it, or --server, out")
+				}
+				answer, err := a.applyAt(cmd, server, true)
+				if err != nil {
+					return err
+				}
+				return a.printf("%s", answer.GetPlan())
+			}
 			_, _, plan, _, err := a.plan(cmd)
 			if err != nil {
 				return err
@@ -70,6 +82,7 @@ func newPlanCommand(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	serverFlag(c, &server, "is to compare them with what it goes by")
 	return c
 }
 
@@ -92,13 +105,21 @@ func (a *app) plan(cmd *cobra.Command) (*project, *definitions.Model, definition
 
 // newApplyCommand records the definitions.
 func newApplyCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var server string
+	c := &cobra.Command{
 		Use:     "apply",
 		Short:   "Record the definitions, for the other verbs to go by",
-		Long:    "Record the definitions as the next version of the registry in the warehouse. The other verbs go by the version applied last, wherever they run. Of two that apply at once one wins; the other is told to plan again.",
+		Long:    "Record the definitions as the next version of the registry in the warehouse. The other verbs go by the version applied last, wherever they run. Of two that apply at once one wins; the other is told to plan again. With --server the definitions go to a server, which looks their sources up where it runs, applies them and goes by them.",
 		GroupID: groupFeatures,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if server != "" {
+				answer, err := a.applyAt(cmd, server, false)
+				if err != nil {
+					return err
+				}
+				return a.printApplied(answer.GetPlan(), int(answer.GetBefore()), int(answer.GetVersion()))
+			}
 			p, next, plan, version, err := a.plan(cmd)
 			if err != nil {
 				return err
@@ -107,13 +128,19 @@ func newApplyCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.printf("%s", plan); err != nil {
-				return err
-			}
-			if now == version {
-				return a.printf("Version %d stays.\n", now)
-			}
-			return a.printf("Applied as version %d.\n", now)
+			return a.printApplied(plan.String(), version, now)
 		},
 	}
+	serverFlag(c, &server, "is to apply them")
+	return c
+}
+
+func (a *app) printApplied(plan string, before, now int) error {
+	if err := a.printf("%s", plan); err != nil {
+		return err
+	}
+	if now == before {
+		return a.printf("Version %d stays.\n", now)
+	}
+	return a.printf("Applied as version %d.\n", now)
 }

@@ -24,9 +24,9 @@ func newServeCommand(a *app) *cobra.Command {
 	schedule := true
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve the latest values over gRPC",
-		Long: `Serve the latest values over gRPC: asof.v1.FeatureStore, with health and reflection. It holds the online store meanwhile;
-asof materialize --server and asof get --server reach it. What an interrupted run has left unpublished is published first.
+		Short: "Serve the latest values over gRPC and HTTP",
+		Long: `Serve the latest values over gRPC: asof.v1.FeatureStore, with health and reflection; with --http-listen as JSON over HTTP too: docs/serving.md.
+It holds the online store meanwhile; the verbs that take --server reach it. Definitions that are applied meanwhile are taken up without a restart. What an interrupted run has left unpublished is published first.
 
 Views are materialized when their schedules say so; what was missed is caught up in one run. What fails in a way that may pass is tried
 again, ever later. --schedule=false leaves runs to others. Of several servers on one warehouse one starts runs; the others publish what it has
@@ -54,7 +54,8 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 		return err
 	}
 	s := &serving{p: p}
-	if err := s.load(); err != nil {
+	model, err := p.applied()
+	if err != nil {
 		return err
 	}
 	p.noteEdits()
@@ -66,16 +67,19 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 	if s.engine, err = p.engine(ctx, store); err != nil {
 		return err
 	}
+	if err := s.refit(ctx); err != nil {
+		return err
+	}
 	if schedule {
 		s.scheduler = s.newScheduler()
 	}
 	s.monitor = s.newMonitor()
 	// One view that cannot be published does not keep the others from being served; its values stay as they were.
-	for _, view := range s.current.Views {
+	for _, view := range model.Views {
 		s.monitor.Fault("at the start: the view cannot be published", view.Name, s.sync(ctx, []*definitions.View{view}))
 	}
 	s.engine.Report = nil // a log has no use for bars
-	srv, err := server.New(store, s.model, server.Options{Now: a.now, Logger: a.log, Version: version(), Publish: s.publish})
+	srv, err := server.New(store, s.model, server.Options{Now: a.now, Logger: a.log, Version: version(), Refit: s.refit, Admin: admin{serving: s}})
 	if err != nil {
 		return err
 	}
@@ -84,68 +88,69 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 
 // run serves until ctx ends.
 func (s *serving) run(ctx context.Context, srv *server.Server) error {
-	listener, err := listen(ctx, "listen", s.p.settings.Listen)
+	l, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	if address := s.p.settings.Watching.Metrics; address != "" {
-		metrics, err := listen(ctx, "metrics", address)
-		if err != nil {
-			return errors.Join(err, listener.Close())
-		}
-		s.p.a.log.Info("serving metrics", "url", "http://"+metrics.Addr().String()+"/metrics")
-		group.Go(func() error { return s.monitor.ServeMetrics(groupCtx, metrics) })
+	if l.metrics != nil {
+		s.p.a.log.Info("serving metrics", "url", "http://"+l.metrics.Addr().String()+"/metrics")
+		group.Go(func() error { return s.monitor.ServeMetrics(groupCtx, l.metrics) })
 	}
-	s.p.a.log.Info("serving", "address", listener.Addr().String(), "services", len(s.model().Services), "views", len(s.model().Views))
+	if l.http != nil {
+		s.p.a.log.Info("serving HTTP", "url", "http://"+l.http.Addr().String())
+		group.Go(func() error { return srv.RunHTTP(groupCtx, l.http) })
+	}
+	s.p.a.log.Info("serving", "address", l.grpc.Addr().String(), "services", len(s.model().Services), "views", len(s.model().Views))
 	if s.scheduler != nil {
 		group.Go(func() error { return s.scheduler.Serve(groupCtx) })
 	}
 	group.Go(func() error { return s.monitor.Run(groupCtx) })
-	group.Go(func() error { return srv.Run(groupCtx, listener) })
+	group.Go(func() error { return s.watchApplied(groupCtx) })
+	group.Go(func() error { return srv.Run(groupCtx, l.grpc) })
 	return group.Wait()
 }
 
-// listen listens on the address that a setting gives.
-func listen(ctx context.Context, setting, address string) (net.Listener, error) {
+// listeners are where a server is reached; those that the settings leave out are nil.
+type listeners struct{ grpc, http, metrics net.Listener }
+
+// listen listens on the addresses that the settings give, all of them or none.
+func (s *serving) listen(ctx context.Context) (l listeners, err error) {
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, feature.Errorf(feature.ErrUnavailable, "serving on %s: %w: is another server there? choose another address with --%s", address, err, setting)
+	var open []net.Listener
+	for _, each := range []struct {
+		flag, address string
+		into          *net.Listener
+	}{
+		{"listen", s.p.settings.Listen, &l.grpc}, {"http-listen", s.p.settings.HTTPListen, &l.http}, {"metrics", s.p.settings.Watching.Metrics, &l.metrics},
+	} {
+		if each.address == "" {
+			continue
+		}
+		if *each.into, err = config.Listen(ctx, "tcp", each.address); err != nil {
+			err = feature.Errorf(feature.ErrUnavailable, "serving on %s: %w: is another server there? choose another address with --%s", each.address, err, each.flag)
+			for _, o := range open {
+				err = errors.Join(err, o.Close())
+			}
+			return l, err
+		}
+		open = append(open, *each.into)
 	}
-	return listener, nil
+	return l, nil
 }
 
-// serving is what a running server goes by. Definitions that are applied meanwhile come into force with the next
-// publication, since their values are not there before.
+// serving is what a running server goes by. Definitions that are applied meanwhile come into force at once, save for
+// what has to be published first (server.Fit).
 type serving struct {
 	p         *project
 	engine    *materialize.Engine
 	scheduler *materialize.Scheduler // nil: runs are left to others
 	monitor   *monitor.Monitor
-	mu        sync.Mutex // one publication at a time
-	current   *definitions.Model
+	mu        sync.Mutex      // one publication at a time
+	running   sync.Mutex      // one run at a time that a client has asked for
+	fitting   sync.Mutex      // of applied
+	applied   []*server.Model // the definitions that were applied last, the newest first
 	served    atomic.Pointer[server.Model]
-}
-
-func (s *serving) model() *server.Model { return s.served.Load() }
-
-// load goes by the definitions that were applied last.
-func (s *serving) load() error {
-	m, err := s.p.applied()
-	if err != nil {
-		return err
-	}
-	served := &server.Model{Services: map[string]*feature.Service{}, Views: map[string]*feature.View{}}
-	for _, svc := range m.Services {
-		served.Services[svc.Name] = svc.Service
-	}
-	for _, v := range m.Views {
-		served.Views[v.Name] = v.View
-	}
-	s.current = m
-	s.served.Store(served)
-	return nil
 }
 
 // sync publishes what the offline history of views is ahead of their online values, and then goes by the definitions of that.
@@ -161,7 +166,7 @@ func (s *serving) sync(ctx context.Context, views []*definitions.View) error {
 		}
 	}
 	if changed {
-		err = errors.Join(err, s.load())
+		err = errors.Join(err, s.refit(ctx))
 	}
 	return err
 }
@@ -186,36 +191,6 @@ func (s *serving) views() ([]*definitions.View, error) {
 	return m.Views, nil
 }
 
-// publish serves Admin.Publish.
-func (s *serving) publish(ctx context.Context, names []string, rebuild bool) ([]server.Published, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(); err != nil {
-		return nil, err
-	}
-	views, err := viewsOf(s.current, names)
-	if err != nil {
-		return nil, err
-	}
-	var published []server.Published
-	for _, v := range views {
-		if !v.Online {
-			continue
-		}
-		publish := s.engine.Publish
-		if rebuild {
-			publish = s.engine.Republish
-		}
-		done, err := publish(ctx, v.View)
-		if err != nil {
-			return published, err
-		}
-		s.monitor.Published(v.Name, done.Keys)
-		published = append(published, server.Published{View: v.Name, Keys: done.Keys, Rebuilt: done.Rebuilt})
-	}
-	return published, nil
-}
-
 // newScheduler returns what materializes views beside the server.
 func (s *serving) newScheduler() *materialize.Scheduler {
 	settings, a := s.p.settings, s.p.a
@@ -235,9 +210,7 @@ func (s *serving) newScheduler() *materialize.Scheduler {
 			r := results[0]
 			a.noteUncompacted(r)
 			a.log.Info("materialized", "view", r.View, "to", r.Watermark, "rows", r.Rows, "keys", r.Published.Keys, "took", r.Duration)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.load() // its values are those of the definitions that are applied now
+			return s.refit(ctx)
 		},
 	}
 }

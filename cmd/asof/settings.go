@@ -21,6 +21,7 @@ type settings struct {
 	Warehouse   string // the directory of the offline store
 	Online      string // the directory of the online store
 	Listen      string // host:port of asof serve
+	HTTPListen  string // host:port of asof serve for HTTP; "": none
 	Memory      int64  // bytes that a run may take, about
 	Workers     int    // that run at once
 
@@ -49,7 +50,8 @@ func allSettings() []setting {
 		{name: "warehouse", fallback: "warehouse", isPath: true, help: "directory of the offline store and the registry"},
 		{name: settingCatalog, fallback: "hadoop", help: "kind of Iceberg catalog of the offline store: hadoop, a directory"},
 		{name: "online", fallback: "online", isPath: true, help: "directory of the online store"},
-		{name: "listen", fallback: "127.0.0.1:7878", help: "host:port to serve on", serve: true},
+		{name: "listen", fallback: "127.0.0.1:7878", help: "host:port to serve gRPC on", serve: true},
+		{name: "http_listen", help: "host:port to serve JSON over HTTP on; off without", serve: true},
 		{name: "memory", fallback: "1GiB", help: "memory that a run may take, about: 512MB, 1GiB"},
 		{name: "workers", fallback: "0", help: "workers that run at once; 0 is one for each CPU"},
 	}, serveSettings()...)
@@ -154,6 +156,11 @@ func (r *settingsReader) read() (*settings, error) {
 	var err error
 	if s.Listen, err = r.address("listen"); err != nil {
 		return nil, err
+	}
+	if r.v.GetString("http_listen") != "" {
+		if s.HTTPListen, err = r.address("http_listen"); err != nil {
+			return nil, err
+		}
 	}
 	if s.Memory, err = parseSize(r.v.GetString("memory")); err != nil {
 		return nil, r.fault("memory", "%v", err)

@@ -298,7 +298,7 @@ func TestServe(t *testing.T) {
 	if got := ok(t, "status", "--server", address); strings.Count(got, "2024-03-01T00:00:00Z") != 4 {
 		t.Errorf("status of the server: %s", got)
 	}
-	if got := ok(t, "materialize", "--server", address); strings.Count(got, "keys published by "+address) != 2 {
+	if got := ok(t, "materialize", "--server", address); strings.Count(got, " keys published (") != 2 {
 		t.Errorf("materialize: %s", got)
 	}
 	served, order := getJSON(t, append([]string{"fraud", "--server", address}, keys...)...)

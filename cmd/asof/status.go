@@ -66,7 +66,7 @@ server that --server names.`,
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().StringVar(&server, "server", "", "host:port of the asof serve that holds the online store")
+	serverFlag(c, &server, "holds the online store")
 	return c
 }
 
@@ -145,7 +145,7 @@ func (p *project) onlineStatus(cmd *cobra.Command, server string) (func(*definit
 			return nil, err
 		}
 		defer func() { _ = c.close() }() // the answer has been read
-		answer, err := asofv1.NewAdminClient(c.conn).GetStatus(cmd.Context(), &asofv1.GetStatusRequest{})
+		answer, err := asofv1.NewFeatureStoreClient(c.conn).GetStatus(cmd.Context(), &asofv1.GetStatusRequest{})
 		if err != nil {
 			return nil, c.fault("the status", err)
 		}

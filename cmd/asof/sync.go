@@ -15,21 +15,26 @@ import (
 // newSyncCommand publishes what the offline store is ahead of the online one.
 func newSyncCommand(a *app) *cobra.Command {
 	var full bool
+	var server string
 	c := &cobra.Command{
 		Use:   "sync [VIEW...]",
 		Short: "Bring the online store up to the offline store",
 		Long: `Publish what the offline store is ahead of the online one: after an interruption, after another process has materialized, or, with --full, everything anew,
 as into an online store that was lost or is damaged: what is left of a damaged one is set aside, in a directory within its own. Nothing is computed; views that were never materialized, or whose definition has changed since, wait for asof materialize.
 
-While asof serve holds the online store it does this by itself when it starts.`,
+While asof serve holds the online store it does this by itself when it starts, and when --server asks it to.`,
 		Example:           "  asof sync\n  asof sync --full",
 		GroupID:           groupFeatures,
 		ValidArgsFunction: completeViews(a),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if server != "" {
+				return a.publishAt(cmd.Context(), server, args, full)
+			}
 			return a.sync(cmd, args, full)
 		},
 	}
 	c.Flags().BoolVar(&full, "full", false, "publish all values anew, whatever is there")
+	serverFlag(c, &server, "is to do it")
 	return c
 }
 

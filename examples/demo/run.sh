@@ -68,7 +68,11 @@ awk -F, '
   }' leak.csv
 note "" "A model trained on the leaky rate looks better than it is, and fails when it serves, where no payment has a label yet."
 
-step "6. Serve: the same features, now, over gRPC"
+step "6. On demand: what only the payment itself tells, by the same expressions in training and serving"
+run asof export fraud_live --spine training.parquet --out live.parquet
+run asof get fraud_live --key customer_id=7 --key payee_id=8 --field amount=250
+
+step "7. Serve: the same features, now, over gRPC"
 printf '\n%s$ asof serve --listen 127.0.0.1:0 &%s\n' "$bold" "$plain"
 asof serve --listen 127.0.0.1:0 >serve.log 2>&1 &
 server_pid=$!

@@ -16,6 +16,7 @@ import (
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
+	"github.com/asof-store/asof/online"
 	"github.com/asof-store/asof/pointintime"
 )
 
@@ -158,6 +159,7 @@ func (w *lawWorld) checkExport(t *rapid.T) {
 	for i := range spine {
 		spine[i].key = randomLawKey(t, keys, true)
 		spine[i].event = feature.MinTime
+		spine[i].x = randomRequest(t)
 		if rapid.IntRange(0, 19).Draw(t, "time") > 0 {
 			spine[i].event = randomTime(t, "q", 0, 130)
 		}
@@ -200,7 +202,8 @@ func (w *lawWorld) checkExport(t *rapid.T) {
 			}
 		}
 		for f := range 2 {
-			got := w.last.Features[2*r+f]
+			at := slices.IndexFunc(w.last.Features, func(r pointintime.FeatureReport) bool { return r.Column == ref.prefix+[]string{"y", "s"}[f] })
+			got := w.last.Features[at]
 			if got.Present != counts[feature.Present][f] || got.Null != counts[feature.Null][f] || got.NotFound != counts[feature.NotFound][f] || got.Expired != counts[feature.Expired][f] {
 				t.Fatalf("the manifest counts %+v, the twin %v", got, counts)
 			}
@@ -209,6 +212,12 @@ func (w *lawWorld) checkExport(t *rapid.T) {
 			t.Fatalf("the leak report of %s says %+v, the twin %d, %d and %d", leaks.View, leaks, exact, unknown, after)
 		}
 	}
+	w.checkOnDemandExport(t, spine, set, o)
+}
+
+// randomRequest draws a field of a request.
+func randomRequest(t *rapid.T) any {
+	return rapid.SampledFrom([]any{nil, int64(1), int64(4)}).Draw(t, "request")
 }
 
 func count(b bool) int64 {
@@ -227,11 +236,15 @@ func keyOf(ref lawRef, row lawRow) []any {
 	return key
 }
 
-// exportRows exports a spine of the keys and event times of rows.
+// exportRows exports a spine of the keys, event times and x of rows.
 func (w *lawWorld) exportRows(rows []lawRow, o pointintime.ExportOptions) (map[string]arrow.Array, error) {
+	return w.exportService("svc", rows, o)
+}
+
+func (w *lawWorld) exportService(service string, rows []lawRow, o pointintime.ExportOptions) (map[string]arrow.Array, error) {
 	keys := w.def.spineKeys()
-	w.write("spine.arrow", lawTable(keys, rows).only(append(keyNames(keys), "at")...))
-	if err := w.export("svc", "spine.arrow", "out.arrow", o); err != nil {
+	w.write("spine.arrow", lawTable(keys, rows).only(append(keyNames(keys), "at", "x")...))
+	if err := w.export(service, "spine.arrow", "out.arrow", o); err != nil {
 		return nil, err
 	}
 	out := map[string]arrow.Array{}
@@ -249,14 +262,14 @@ func (w *lawWorld) checkOnline(t *rapid.T) {
 	keys := w.def.spineKeys()
 	rows := make([]lawRow, 20)
 	for i := range rows {
-		rows[i].key = randomLawKey(t, keys, i < 4)
+		rows[i].key, rows[i].x = randomLawKey(t, keys, i < 4), randomRequest(t)
 	}
-	columns := lawTable(keys, rows).only(keyNames(keys)...).columns()
+	columns := lawTable(keys, rows).only(append(keyNames(keys), "x")...).columns()
 	for r, ref := range w.def.refs() {
 		for i := range rows {
 			rows[i].event = ref.view.watermark
 		}
-		answer, err := w.online.Lookup(context.Background(), w.service("svc"), columns, ref.view.watermark, false)
+		answer, err := w.lookup("svc", columns, ref.view.watermark)
 		if !w.def.views[1].online || !w.def.views[0].online {
 			if !errors.Is(err, feature.ErrInvalid) && !errors.Is(err, feature.ErrUnavailable) { // the other view may have changed
 				t.Fatalf("lookup of a view that is not online: %v", err)
@@ -273,11 +286,9 @@ func (w *lawWorld) checkOnline(t *rapid.T) {
 		}
 		set, err := w.exportRows(rows, pointintime.ExportOptions{TimeColumn: "at"})
 		w.must(err)
-		for i := range answer.Rows {
-			if len(keys) == 0 {
-				rows = rows[:1]
-			}
-			a, y, s := ref.view.answer(keyOf(ref, rows[i]), ref.view.watermark, false), answer.Columns[2*r], answer.Columns[2*r+1]
+		y, s := columnNamed(answer, ref.prefix+"y"), columnNamed(answer, ref.prefix+"s")
+		for i := range answer.Rows { // one where there are neither keys nor request fields
+			a := ref.view.answer(keyOf(ref, rows[i]), ref.view.watermark, false)
 			gotY, gotS := cell(y.Values, i), cell(s.Values, i)
 			if gotY != a.y || gotS != a.s || y.Statuses[i] != a.yStatus || s.Statuses[i] != a.sStatus {
 				t.Fatalf("online %s%s of %v at %s: got %v %s, %v %s, the twin says %+v", ref.prefix, ref.view.name, rows[i].key, ref.view.watermark, gotY, y.Statuses[i], gotS, s.Statuses[i], a)
@@ -289,5 +300,13 @@ func (w *lawWorld) checkOnline(t *rapid.T) {
 				t.Fatalf("online %s%s of %v at %s: got (%v, %v), the export says otherwise", ref.prefix, ref.view.name, rows[i].key, ref.view.watermark, gotY, gotS)
 			}
 		}
+		if v, u := w.def.views[0], w.def.views[1]; !v.current || !u.current || v.watermark != u.watermark {
+			set = nil
+		}
+		w.checkOnDemandOnline(t, columns, answer, ref.view.watermark, set)
 	}
+}
+
+func columnNamed(a *online.Answer, name string) *online.Column {
+	return &a.Columns[slices.IndexFunc(a.Columns, func(c online.Column) bool { return c.Name == name })]
 }

@@ -33,6 +33,7 @@ type lawDefinition struct {
 	skip      bool // bad rows, which the source then has
 	scheduled bool
 	views     [2]*lawView
+	onDemand  lawOnDemand
 }
 
 // lawView is a view's definition beside its naive twin: the rows that have been materialized.
@@ -75,6 +76,7 @@ func randomDefinition(t *rapid.T) *lawDefinition {
 		v.redefineReading(t)
 		v.redefineRows(t)
 	}
+	d.onDemand = randomOnDemand(t)
 	return d
 }
 
@@ -131,7 +133,7 @@ func (d *lawDefinition) yaml() string {
 	for _, k := range d.keys {
 		other = append(other, k.Name+": other_"+k.Name)
 	}
-	fmt.Fprintf(&y, "services:\n  - name: svc\n    features:\n      - {view: v}\n      - {view: u, as: u}\n      - {view: v, as: other, keys: {%s}}\n", strings.Join(other, ", "))
+	y.WriteString(d.onDemand.yaml() + lawServices(d.onDemand, strings.Join(other, ", ")))
 	return y.String()
 }
 

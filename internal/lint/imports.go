@@ -10,8 +10,8 @@ import (
 // neighbours on a line do not import each other.
 func layers() map[string]int {
 	return map[string]int{
-		"feature": 0, "internal/disk": 0, "internal/filelock": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "proto/asof/v1": 0,
-		"expr": 1, "internal/keysort": 1, "internal/parquetio": 1, "internal/tabular": 1,
+		"feature": 0, "internal/disk": 0, "internal/filelock": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "proto/asof/v1": 0, "proto/feast/types": 0,
+		"expr": 1, "ondemand": 1, "internal/keysort": 1, "internal/parquetio": 1, "internal/tabular": 1, "proto/feast/serving": 1,
 		"source": 2, "offline": 2, "online": 2, "aggregate": 2, "internal/simulate": 2,
 		"definitions": 3, "pointintime": 3,
 		"materialize": 4, "server": 4,
@@ -25,12 +25,14 @@ func layers() map[string]int {
 // reserved lists the packages that only some of those above them may import.
 func reserved() map[string][]string {
 	return map[string][]string{
-		"proto/asof/v1":      {"server", "cmd/asof", "bench", "internal/endtoend"},
-		"internal/parquetio": {"source", "offline"},
-		"internal/progress":  {"cmd/asof"},
-		"internal/monitor":   {"cmd/asof"},
-		"internal/simulate":  {"cmd/asof", "internal/endtoend"},
-		"internal/lint":      {},
+		"proto/asof/v1":       {"server", "cmd/asof", "bench", "internal/endtoend"},
+		"proto/feast/serving": {"server"},
+		"proto/feast/types":   {"server", "proto/feast/serving"},
+		"internal/parquetio":  {"source", "offline"},
+		"internal/progress":   {"cmd/asof"},
+		"internal/monitor":    {"cmd/asof"},
+		"internal/simulate":   {"cmd/asof", "internal/endtoend"},
+		"internal/lint":       {},
 	}
 }
 
@@ -44,7 +46,7 @@ type family struct {
 // at all outside of tests.
 func families() []family {
 	parquet := []string{"internal/parquetio", "source", "offline"}
-	wire := []string{"server", "proto/asof/v1", "cmd/asof", "bench"}
+	wire := []string{"server", "proto/asof/v1", "proto/feast/serving", "proto/feast/types", "cmd/asof", "bench"}
 	return []family{
 		{"github.com/apache/arrow-go/v18/arrow", nil}, // batches travel between packages
 		{"github.com/apache/arrow-go/v18/parquet", []string{"internal/tabular"}},
@@ -57,6 +59,7 @@ func families() []family {
 		{"google.golang.org/grpc", wire},
 		{"google.golang.org/protobuf", wire},
 		{"google.golang.org/genproto", wire},
+		{"github.com/grpc-ecosystem/grpc-gateway", wire},
 		// The settings file of the process is YAML too, and its faults have positions.
 		{"go.yaml.in/yaml", []string{"definitions", "cmd/asof"}},
 		{"github.com/alecthomas/participle", []string{"expr"}},

@@ -15,21 +15,21 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
-// Convert returns column as an array of the scalar type t, for use as a key, a time or a number; NULL stays NULL.
+// Convert returns column as an array of type t, for use as a key, a time or a number; NULL stays NULL.
 // Taken are text of any kind as t is written, and every type whose values t can hold exactly: other integer
 // widths, floats and decimals without a fraction for integers, dates (their midnight) and instants of any unit for
 // timestamps, rounded down to the microsecond as an as-of time is. Dictionaries are resolved, and an empty text is NULL where
-// t is neither string nor bytes.
+// t is neither string nor bytes. A list is taken where it is of type t, and never converted.
 //
 // name is the column's, for messages; where names a row's place ([Reader.Where] of the reader that gave the batch). The error is
 // ErrInvalid: it names the place of the first value that does not fit, or the column's type where none would.
 func Convert(column arrow.Array, name string, t feature.Type, where func(row int) string) (arrow.Array, error) {
-	if t.List {
-		return nil, feature.Errorf(feature.ErrInternal, "column %s: a conversion to %s is wanted", name, t)
-	}
 	want := t.Arrow()
-	if arrow.TypeEqual(column.DataType(), want) {
+	if own, _ := feature.TypeOfArrow(column.DataType()); own == t {
 		return column, nil
+	}
+	if t.List {
+		return nil, feature.Errorf(feature.ErrInvalid, "column %s: its type is %s, where %s is wanted", name, column.DataType(), t)
 	}
 	read := valueReader(column, t)
 	if read == nil {

@@ -21,6 +21,513 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ApplyRequest has definitions.
+type ApplyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The YAML files, which together are all of the definitions.
+	Files []*DefinitionsFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	// Tell what would change, and change nothing.
+	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyRequest) Reset() {
+	*x = ApplyRequest{}
+	mi := &file_asof_v1_admin_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyRequest) ProtoMessage() {}
+
+func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_admin_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
+func (*ApplyRequest) Descriptor() ([]byte, []int) {
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ApplyRequest) GetFiles() []*DefinitionsFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// DefinitionsFile is a file of definitions.
+type DefinitionsFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its path, relative to the directory of the definitions, with slashes. Faults name it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it says.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DefinitionsFile) Reset() {
+	*x = DefinitionsFile{}
+	mi := &file_asof_v1_admin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DefinitionsFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DefinitionsFile) ProtoMessage() {}
+
+func (x *DefinitionsFile) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_admin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DefinitionsFile.ProtoReflect.Descriptor instead.
+func (*DefinitionsFile) Descriptor() ([]byte, []int) {
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DefinitionsFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DefinitionsFile) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// ApplyResponse tells what applying has changed.
+type ApplyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version that the definitions have now.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The version that they had before; 0 for none. It is the same where nothing differs.
+	Before uint32 `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
+	// What differs, as asof plan shows it.
+	Plan          string `protobuf:"bytes,3,opt,name=plan,proto3" json:"plan,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyResponse) Reset() {
+	*x = ApplyResponse{}
+	mi := &file_asof_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyResponse) ProtoMessage() {}
+
+func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
+func (*ApplyResponse) Descriptor() ([]byte, []int) {
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ApplyResponse) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ApplyResponse) GetBefore() uint32 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *ApplyResponse) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
+}
+
+// MaterializeRequest says what to materialize.
+type MaterializeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The names of the views; none means all.
+	Views []string `protobuf:"bytes,1,rep,name=views,proto3" json:"views,omitempty"`
+	// The first event time to compute, inclusive, in microseconds since 1970-01-01T00:00:00Z; not set: just after the watermark.
+	FromMicros *int64 `protobuf:"fixed64,2,opt,name=from_micros,json=fromMicros,proto3,oneof" json:"from_micros,omitempty"`
+	// The last event time to compute, inclusive, in microseconds since 1970-01-01T00:00:00Z; not set: now.
+	ToMicros *int64 `protobuf:"fixed64,3,opt,name=to_micros,json=toMicros,proto3,oneof" json:"to_micros,omitempty"`
+	// The longest stretch of event time that is computed at once, in microseconds; 0: as much as has some 64 M rows.
+	ChunkMicros int64 `protobuf:"varint,4,opt,name=chunk_micros,json=chunkMicros,proto3" json:"chunk_micros,omitempty"`
+	// Compute later event times before earlier ones.
+	NewestFirst   bool `protobuf:"varint,5,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MaterializeRequest) Reset() {
+	*x = MaterializeRequest{}
+	mi := &file_asof_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MaterializeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MaterializeRequest) ProtoMessage() {}
+
+func (x *MaterializeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MaterializeRequest.ProtoReflect.Descriptor instead.
+func (*MaterializeRequest) Descriptor() ([]byte, []int) {
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *MaterializeRequest) GetViews() []string {
+	if x != nil {
+		return x.Views
+	}
+	return nil
+}
+
+func (x *MaterializeRequest) GetFromMicros() int64 {
+	if x != nil && x.FromMicros != nil {
+		return *x.FromMicros
+	}
+	return 0
+}
+
+func (x *MaterializeRequest) GetToMicros() int64 {
+	if x != nil && x.ToMicros != nil {
+		return *x.ToMicros
+	}
+	return 0
+}
+
+func (x *MaterializeRequest) GetChunkMicros() int64 {
+	if x != nil {
+		return x.ChunkMicros
+	}
+	return 0
+}
+
+func (x *MaterializeRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+// MaterializeResponse is one message of a run.
+type MaterializeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it tells.
+	//
+	// Types that are valid to be assigned to Event:
+	//
+	//	*MaterializeResponse_Progress
+	//	*MaterializeResponse_Result
+	Event         isMaterializeResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MaterializeResponse) Reset() {
+	*x = MaterializeResponse{}
+	mi := &file_asof_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MaterializeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MaterializeResponse) ProtoMessage() {}
+
+func (x *MaterializeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MaterializeResponse.ProtoReflect.Descriptor instead.
+func (*MaterializeResponse) Descriptor() ([]byte, []int) {
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *MaterializeResponse) GetEvent() isMaterializeResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *MaterializeResponse) GetProgress() *Progress {
+	if x != nil {
+		if x, ok := x.Event.(*MaterializeResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *MaterializeResponse) GetResult() *MaterializedView {
+	if x != nil {
+		if x, ok := x.Event.(*MaterializeResponse_Result); ok {
+			return x.Result
+		}
+	}
+	return nil
+}
+
+type isMaterializeResponse_Event interface {
+	isMaterializeResponse_Event()
+}
+
+type MaterializeResponse_Progress struct {
+	// How far a task of the run is.
+	Progress *Progress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type MaterializeResponse_Result struct {
+	// What was done for a view.
+	Result *MaterializedView `protobuf:"bytes,2,opt,name=result,proto3,oneof"`
+}
+
+func (*MaterializeResponse_Progress) isMaterializeResponse_Event() {}
+
+func (*MaterializeResponse_Result) isMaterializeResponse_Event() {}
+
+// Progress tells how far a task is.
+type Progress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task, such as "profile: reading".
+	Task string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// The rows that are done.
+	Rows int64 `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	// The rows that there are; 0 where that is not known.
+	Total int64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	// Whether the task has ended.
+	Done          bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_asof_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Progress) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Progress) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *Progress) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Progress) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+// MaterializedView is what a run has done for a view.
+type MaterializedView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the view.
+	View string `protobuf:"bytes,1,opt,name=view,proto3" json:"view,omitempty"`
+	// What was done, in a line for people.
+	Summary string `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	// The number of rows stored.
+	Rows int64 `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
+	// The number of keys published.
+	Keys int64 `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	// The time that the view is now materialized to, in microseconds since 1970-01-01T00:00:00Z.
+	WatermarkMicros int64 `protobuf:"fixed64,5,opt,name=watermark_micros,json=watermarkMicros,proto3" json:"watermark_micros,omitempty"`
+	// The run, as asof runs shows it.
+	RunId         string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MaterializedView) Reset() {
+	*x = MaterializedView{}
+	mi := &file_asof_v1_admin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MaterializedView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MaterializedView) ProtoMessage() {}
+
+func (x *MaterializedView) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_admin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MaterializedView.ProtoReflect.Descriptor instead.
+func (*MaterializedView) Descriptor() ([]byte, []int) {
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MaterializedView) GetView() string {
+	if x != nil {
+		return x.View
+	}
+	return ""
+}
+
+func (x *MaterializedView) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *MaterializedView) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *MaterializedView) GetKeys() int64 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
+func (x *MaterializedView) GetWatermarkMicros() int64 {
+	if x != nil {
+		return x.WatermarkMicros
+	}
+	return 0
+}
+
+func (x *MaterializedView) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
 // PublishRequest says what to publish.
 type PublishRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -34,7 +541,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_asof_v1_admin_proto_msgTypes[0]
+	mi := &file_asof_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -46,7 +553,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_admin_proto_msgTypes[0]
+	mi := &file_asof_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,7 +566,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_asof_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PublishRequest) GetViews() []string {
@@ -87,7 +594,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_asof_v1_admin_proto_msgTypes[1]
+	mi := &file_asof_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -99,7 +606,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_admin_proto_msgTypes[1]
+	mi := &file_asof_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -112,7 +619,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_asof_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PublishResponse) GetViews() []*PublishedView {
@@ -130,14 +637,16 @@ type PublishedView struct {
 	// The number of keys written or deleted.
 	Keys int64 `protobuf:"varint,2,opt,name=keys,proto3" json:"keys,omitempty"`
 	// Whether everything was written anew.
-	Rebuilt       bool `protobuf:"varint,3,opt,name=rebuilt,proto3" json:"rebuilt,omitempty"`
+	Rebuilt bool `protobuf:"varint,3,opt,name=rebuilt,proto3" json:"rebuilt,omitempty"`
+	// Whether the view was never materialized, or not by its definition, so that nothing could be published.
+	Waits         bool `protobuf:"varint,4,opt,name=waits,proto3" json:"waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishedView) Reset() {
 	*x = PublishedView{}
-	mi := &file_asof_v1_admin_proto_msgTypes[2]
+	mi := &file_asof_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -149,7 +658,7 @@ func (x *PublishedView) String() string {
 func (*PublishedView) ProtoMessage() {}
 
 func (x *PublishedView) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_admin_proto_msgTypes[2]
+	mi := &file_asof_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -162,7 +671,7 @@ func (x *PublishedView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedView.ProtoReflect.Descriptor instead.
 func (*PublishedView) Descriptor() ([]byte, []int) {
-	return file_asof_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_asof_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PublishedView) GetView() string {
@@ -186,231 +695,68 @@ func (x *PublishedView) GetRebuilt() bool {
 	return false
 }
 
-// GetStatusRequest asks for the status of all views.
-type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetStatusRequest) Reset() {
-	*x = GetStatusRequest{}
-	mi := &file_asof_v1_admin_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetStatusRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetStatusRequest) ProtoMessage() {}
-
-func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_admin_proto_msgTypes[3]
+func (x *PublishedView) GetWaits() bool {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
-func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_asof_v1_admin_proto_rawDescGZIP(), []int{3}
-}
-
-// GetStatusResponse has the status of all views that are served online.
-type GetStatusResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The views by name.
-	Views []*ViewStatus `protobuf:"bytes,1,rep,name=views,proto3" json:"views,omitempty"`
-	// The version of asof that the server is.
-	Version       string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetStatusResponse) Reset() {
-	*x = GetStatusResponse{}
-	mi := &file_asof_v1_admin_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetStatusResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetStatusResponse) ProtoMessage() {}
-
-func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_admin_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
-func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_asof_v1_admin_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *GetStatusResponse) GetViews() []*ViewStatus {
-	if x != nil {
-		return x.Views
-	}
-	return nil
-}
-
-func (x *GetStatusResponse) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-// ViewStatus is the status of a view in the online store.
-type ViewStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the view.
-	View string `protobuf:"bytes,1,opt,name=view,proto3" json:"view,omitempty"`
-	// Whether the view was ever published. If not, nothing that follows is set.
-	Published bool `protobuf:"varint,2,opt,name=published,proto3" json:"published,omitempty"`
-	// The time as of which the values are the answer, in microseconds since 1970-01-01T00:00:00Z.
-	WatermarkMicros int64 `protobuf:"fixed64,3,opt,name=watermark_micros,json=watermarkMicros,proto3" json:"watermark_micros,omitempty"`
-	// The offline snapshot that the values come from.
-	Snapshot int64 `protobuf:"varint,4,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
-	// Whether the view's definition is the one that its values were published under. If not, they cannot be read.
-	Current bool `protobuf:"varint,5,opt,name=current,proto3" json:"current,omitempty"`
-	// Whether a publication has begun and not ended.
-	Unfinished bool `protobuf:"varint,6,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
-	// The last event time that was visible when the values were published, in microseconds since 1970-01-01T00:00:00Z: it follows from
-	// the watermark and the view's delay, granularity and allow_exact_matches as they were then.
-	HorizonMicros int64 `protobuf:"fixed64,7,opt,name=horizon_micros,json=horizonMicros,proto3" json:"horizon_micros,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ViewStatus) Reset() {
-	*x = ViewStatus{}
-	mi := &file_asof_v1_admin_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ViewStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ViewStatus) ProtoMessage() {}
-
-func (x *ViewStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_admin_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ViewStatus.ProtoReflect.Descriptor instead.
-func (*ViewStatus) Descriptor() ([]byte, []int) {
-	return file_asof_v1_admin_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *ViewStatus) GetView() string {
-	if x != nil {
-		return x.View
-	}
-	return ""
-}
-
-func (x *ViewStatus) GetPublished() bool {
-	if x != nil {
-		return x.Published
+		return x.Waits
 	}
 	return false
-}
-
-func (x *ViewStatus) GetWatermarkMicros() int64 {
-	if x != nil {
-		return x.WatermarkMicros
-	}
-	return 0
-}
-
-func (x *ViewStatus) GetSnapshot() int64 {
-	if x != nil {
-		return x.Snapshot
-	}
-	return 0
-}
-
-func (x *ViewStatus) GetCurrent() bool {
-	if x != nil {
-		return x.Current
-	}
-	return false
-}
-
-func (x *ViewStatus) GetUnfinished() bool {
-	if x != nil {
-		return x.Unfinished
-	}
-	return false
-}
-
-func (x *ViewStatus) GetHorizonMicros() int64 {
-	if x != nil {
-		return x.HorizonMicros
-	}
-	return 0
 }
 
 var File_asof_v1_admin_proto protoreflect.FileDescriptor
 
 const file_asof_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x13asof/v1/admin.proto\x12\aasof.v1\"@\n" +
+	"\x13asof/v1/admin.proto\x12\aasof.v1\"W\n" +
+	"\fApplyRequest\x12.\n" +
+	"\x05files\x18\x01 \x03(\v2\x18.asof.v1.DefinitionsFileR\x05files\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"9\n" +
+	"\x0fDefinitionsFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"U\n" +
+	"\rApplyResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\rR\x06before\x12\x12\n" +
+	"\x04plan\x18\x03 \x01(\tR\x04plan\"\xd6\x01\n" +
+	"\x12MaterializeRequest\x12\x14\n" +
+	"\x05views\x18\x01 \x03(\tR\x05views\x12$\n" +
+	"\vfrom_micros\x18\x02 \x01(\x10H\x00R\n" +
+	"fromMicros\x88\x01\x01\x12 \n" +
+	"\tto_micros\x18\x03 \x01(\x10H\x01R\btoMicros\x88\x01\x01\x12!\n" +
+	"\fchunk_micros\x18\x04 \x01(\x03R\vchunkMicros\x12!\n" +
+	"\fnewest_first\x18\x05 \x01(\bR\vnewestFirstB\x0e\n" +
+	"\f_from_microsB\f\n" +
+	"\n" +
+	"_to_micros\"\x84\x01\n" +
+	"\x13MaterializeResponse\x12/\n" +
+	"\bprogress\x18\x01 \x01(\v2\x11.asof.v1.ProgressH\x00R\bprogress\x123\n" +
+	"\x06result\x18\x02 \x01(\v2\x19.asof.v1.MaterializedViewH\x00R\x06resultB\a\n" +
+	"\x05event\"\\\n" +
+	"\bProgress\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x12\n" +
+	"\x04rows\x18\x02 \x01(\x03R\x04rows\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done\"\xaa\x01\n" +
+	"\x10MaterializedView\x12\x12\n" +
+	"\x04view\x18\x01 \x01(\tR\x04view\x12\x18\n" +
+	"\asummary\x18\x02 \x01(\tR\asummary\x12\x12\n" +
+	"\x04rows\x18\x03 \x01(\x03R\x04rows\x12\x12\n" +
+	"\x04keys\x18\x04 \x01(\x03R\x04keys\x12)\n" +
+	"\x10watermark_micros\x18\x05 \x01(\x10R\x0fwatermarkMicros\x12\x15\n" +
+	"\x06run_id\x18\x06 \x01(\tR\x05runId\"@\n" +
 	"\x0ePublishRequest\x12\x14\n" +
 	"\x05views\x18\x01 \x03(\tR\x05views\x12\x18\n" +
 	"\arebuild\x18\x02 \x01(\bR\arebuild\"?\n" +
 	"\x0fPublishResponse\x12,\n" +
-	"\x05views\x18\x01 \x03(\v2\x16.asof.v1.PublishedViewR\x05views\"Q\n" +
+	"\x05views\x18\x01 \x03(\v2\x16.asof.v1.PublishedViewR\x05views\"g\n" +
 	"\rPublishedView\x12\x12\n" +
 	"\x04view\x18\x01 \x01(\tR\x04view\x12\x12\n" +
 	"\x04keys\x18\x02 \x01(\x03R\x04keys\x12\x18\n" +
-	"\arebuilt\x18\x03 \x01(\bR\arebuilt\"\x12\n" +
-	"\x10GetStatusRequest\"X\n" +
-	"\x11GetStatusResponse\x12)\n" +
-	"\x05views\x18\x01 \x03(\v2\x13.asof.v1.ViewStatusR\x05views\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\"\xe6\x01\n" +
-	"\n" +
-	"ViewStatus\x12\x12\n" +
-	"\x04view\x18\x01 \x01(\tR\x04view\x12\x1c\n" +
-	"\tpublished\x18\x02 \x01(\bR\tpublished\x12)\n" +
-	"\x10watermark_micros\x18\x03 \x01(\x10R\x0fwatermarkMicros\x12\x1a\n" +
-	"\bsnapshot\x18\x04 \x01(\x03R\bsnapshot\x12\x18\n" +
-	"\acurrent\x18\x05 \x01(\bR\acurrent\x12\x1e\n" +
-	"\n" +
-	"unfinished\x18\x06 \x01(\bR\n" +
-	"unfinished\x12%\n" +
-	"\x0ehorizon_micros\x18\a \x01(\x10R\rhorizonMicros2\x89\x01\n" +
-	"\x05Admin\x12<\n" +
-	"\aPublish\x12\x17.asof.v1.PublishRequest\x1a\x18.asof.v1.PublishResponse\x12B\n" +
-	"\tGetStatus\x12\x19.asof.v1.GetStatusRequest\x1a\x1a.asof.v1.GetStatusResponseB1Z/github.com/asof-store/asof/proto/asof/v1;asofv1b\x06proto3"
+	"\arebuilt\x18\x03 \x01(\bR\arebuilt\x12\x14\n" +
+	"\x05waits\x18\x04 \x01(\bR\x05waits2\xc9\x01\n" +
+	"\x05Admin\x126\n" +
+	"\x05Apply\x12\x15.asof.v1.ApplyRequest\x1a\x16.asof.v1.ApplyResponse\x12J\n" +
+	"\vMaterialize\x12\x1b.asof.v1.MaterializeRequest\x1a\x1c.asof.v1.MaterializeResponse0\x01\x12<\n" +
+	"\aPublish\x12\x17.asof.v1.PublishRequest\x1a\x18.asof.v1.PublishResponseB1Z/github.com/asof-store/asof/proto/asof/v1;asofv1b\x06proto3"
 
 var (
 	file_asof_v1_admin_proto_rawDescOnce sync.Once
@@ -424,27 +770,35 @@ func file_asof_v1_admin_proto_rawDescGZIP() []byte {
 	return file_asof_v1_admin_proto_rawDescData
 }
 
-var file_asof_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_asof_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_asof_v1_admin_proto_goTypes = []any{
-	(*PublishRequest)(nil),    // 0: asof.v1.PublishRequest
-	(*PublishResponse)(nil),   // 1: asof.v1.PublishResponse
-	(*PublishedView)(nil),     // 2: asof.v1.PublishedView
-	(*GetStatusRequest)(nil),  // 3: asof.v1.GetStatusRequest
-	(*GetStatusResponse)(nil), // 4: asof.v1.GetStatusResponse
-	(*ViewStatus)(nil),        // 5: asof.v1.ViewStatus
+	(*ApplyRequest)(nil),        // 0: asof.v1.ApplyRequest
+	(*DefinitionsFile)(nil),     // 1: asof.v1.DefinitionsFile
+	(*ApplyResponse)(nil),       // 2: asof.v1.ApplyResponse
+	(*MaterializeRequest)(nil),  // 3: asof.v1.MaterializeRequest
+	(*MaterializeResponse)(nil), // 4: asof.v1.MaterializeResponse
+	(*Progress)(nil),            // 5: asof.v1.Progress
+	(*MaterializedView)(nil),    // 6: asof.v1.MaterializedView
+	(*PublishRequest)(nil),      // 7: asof.v1.PublishRequest
+	(*PublishResponse)(nil),     // 8: asof.v1.PublishResponse
+	(*PublishedView)(nil),       // 9: asof.v1.PublishedView
 }
 var file_asof_v1_admin_proto_depIdxs = []int32{
-	2, // 0: asof.v1.PublishResponse.views:type_name -> asof.v1.PublishedView
-	5, // 1: asof.v1.GetStatusResponse.views:type_name -> asof.v1.ViewStatus
-	0, // 2: asof.v1.Admin.Publish:input_type -> asof.v1.PublishRequest
-	3, // 3: asof.v1.Admin.GetStatus:input_type -> asof.v1.GetStatusRequest
-	1, // 4: asof.v1.Admin.Publish:output_type -> asof.v1.PublishResponse
-	4, // 5: asof.v1.Admin.GetStatus:output_type -> asof.v1.GetStatusResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	1, // 0: asof.v1.ApplyRequest.files:type_name -> asof.v1.DefinitionsFile
+	5, // 1: asof.v1.MaterializeResponse.progress:type_name -> asof.v1.Progress
+	6, // 2: asof.v1.MaterializeResponse.result:type_name -> asof.v1.MaterializedView
+	9, // 3: asof.v1.PublishResponse.views:type_name -> asof.v1.PublishedView
+	0, // 4: asof.v1.Admin.Apply:input_type -> asof.v1.ApplyRequest
+	3, // 5: asof.v1.Admin.Materialize:input_type -> asof.v1.MaterializeRequest
+	7, // 6: asof.v1.Admin.Publish:input_type -> asof.v1.PublishRequest
+	2, // 7: asof.v1.Admin.Apply:output_type -> asof.v1.ApplyResponse
+	4, // 8: asof.v1.Admin.Materialize:output_type -> asof.v1.MaterializeResponse
+	8, // 9: asof.v1.Admin.Publish:output_type -> asof.v1.PublishResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_asof_v1_admin_proto_init() }
@@ -452,13 +806,18 @@ func file_asof_v1_admin_proto_init() {
 	if File_asof_v1_admin_proto != nil {
 		return
 	}
+	file_asof_v1_admin_proto_msgTypes[3].OneofWrappers = []any{}
+	file_asof_v1_admin_proto_msgTypes[4].OneofWrappers = []any{
+		(*MaterializeResponse_Progress)(nil),
+		(*MaterializeResponse_Result)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_asof_v1_admin_proto_rawDesc), len(file_asof_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

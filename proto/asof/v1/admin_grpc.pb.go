@@ -19,24 +19,34 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Admin_Publish_FullMethodName   = "/asof.v1.Admin/Publish"
-	Admin_GetStatus_FullMethodName = "/asof.v1.Admin/GetStatus"
+	Admin_Apply_FullMethodName       = "/asof.v1.Admin/Apply"
+	Admin_Materialize_FullMethodName = "/asof.v1.Admin/Materialize"
+	Admin_Publish_FullMethodName     = "/asof.v1.Admin/Publish"
 )
 
 // AdminClient is the client API for Admin service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Admin is for other asof processes on the way to the online store, which belongs to the process that serves it.
+// Admin changes what a server serves. It is for those who run the server, and does what the verbs of the same names do with --server.
 type AdminClient interface {
-	// Publish brings the online values of views to what the offline store says as of their watermarks. It returns when that is
-	// durable, and does nothing for a view that is up to date.
+	// Apply records definitions as the next version of the registry, and goes by them from then on. Sources are looked up where the server runs.
 	//
-	// Errors: NOT_FOUND for a view that does not exist or was never materialized; ABORTED when it is being published
-	// already; UNIMPLEMENTED when the server cannot publish.
+	// Errors: INVALID_ARGUMENT with all faults of the definitions; ABORTED when another version was applied meanwhile;
+	// UNIMPLEMENTED when the server cannot apply.
+	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
+	// Materialize brings the history of views up to date and publishes the latest values. It tells of its progress at least once a
+	// second, and of the result of each view. A view that fails does not stop the others; the stream then ends with its error. The run is stopped when
+	// the caller goes away, and leaves everything consistent.
+	//
+	// Errors: NOT_FOUND for a view that does not exist; INVALID_ARGUMENT for a range that would leave a hole; UNAVAILABLE when somebody
+	// else is writing the view's history; UNIMPLEMENTED when the server does not materialize.
+	Materialize(ctx context.Context, in *MaterializeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MaterializeResponse], error)
+	// Publish brings the online values of views to what the offline store says as of their watermarks. It returns when that is
+	// durable, and does nothing for a view that is up to date, or that waits for Materialize. An error in one view does not stop the others.
+	//
+	// Errors: NOT_FOUND for a view that does not exist; ABORTED when it is being published already; UNIMPLEMENTED when the server cannot publish.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
-	// GetStatus tells which views are published, and up to what time.
-	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 }
 
 type adminClient struct {
@@ -46,6 +56,35 @@ type adminClient struct {
 func NewAdminClient(cc grpc.ClientConnInterface) AdminClient {
 	return &adminClient{cc}
 }
+
+func (c *adminClient) Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyResponse)
+	err := c.cc.Invoke(ctx, Admin_Apply_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) Materialize(ctx context.Context, in *MaterializeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MaterializeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Admin_ServiceDesc.Streams[0], Admin_Materialize_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[MaterializeRequest, MaterializeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_MaterializeClient = grpc.ServerStreamingClient[MaterializeResponse]
 
 func (c *adminClient) Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -57,30 +96,29 @@ func (c *adminClient) Publish(ctx context.Context, in *PublishRequest, opts ...g
 	return out, nil
 }
 
-func (c *adminClient) GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetStatusResponse)
-	err := c.cc.Invoke(ctx, Admin_GetStatus_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
 //
-// Admin is for other asof processes on the way to the online store, which belongs to the process that serves it.
+// Admin changes what a server serves. It is for those who run the server, and does what the verbs of the same names do with --server.
 type AdminServer interface {
-	// Publish brings the online values of views to what the offline store says as of their watermarks. It returns when that is
-	// durable, and does nothing for a view that is up to date.
+	// Apply records definitions as the next version of the registry, and goes by them from then on. Sources are looked up where the server runs.
 	//
-	// Errors: NOT_FOUND for a view that does not exist or was never materialized; ABORTED when it is being published
-	// already; UNIMPLEMENTED when the server cannot publish.
+	// Errors: INVALID_ARGUMENT with all faults of the definitions; ABORTED when another version was applied meanwhile;
+	// UNIMPLEMENTED when the server cannot apply.
+	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
+	// Materialize brings the history of views up to date and publishes the latest values. It tells of its progress at least once a
+	// second, and of the result of each view. A view that fails does not stop the others; the stream then ends with its error. The run is stopped when
+	// the caller goes away, and leaves everything consistent.
+	//
+	// Errors: NOT_FOUND for a view that does not exist; INVALID_ARGUMENT for a range that would leave a hole; UNAVAILABLE when somebody
+	// else is writing the view's history; UNIMPLEMENTED when the server does not materialize.
+	Materialize(*MaterializeRequest, grpc.ServerStreamingServer[MaterializeResponse]) error
+	// Publish brings the online values of views to what the offline store says as of their watermarks. It returns when that is
+	// durable, and does nothing for a view that is up to date, or that waits for Materialize. An error in one view does not stop the others.
+	//
+	// Errors: NOT_FOUND for a view that does not exist; ABORTED when it is being published already; UNIMPLEMENTED when the server cannot publish.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
-	// GetStatus tells which views are published, and up to what time.
-	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -91,11 +129,14 @@ type AdminServer interface {
 // pointer dereference when methods are called.
 type UnimplementedAdminServer struct{}
 
+func (UnimplementedAdminServer) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
+}
+func (UnimplementedAdminServer) Materialize(*MaterializeRequest, grpc.ServerStreamingServer[MaterializeResponse]) error {
+	return status.Error(codes.Unimplemented, "method Materialize not implemented")
+}
 func (UnimplementedAdminServer) Publish(context.Context, *PublishRequest) (*PublishResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Publish not implemented")
-}
-func (UnimplementedAdminServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -118,6 +159,35 @@ func RegisterAdminServer(s grpc.ServiceRegistrar, srv AdminServer) {
 	s.RegisterService(&Admin_ServiceDesc, srv)
 }
 
+func _Admin_Apply_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Apply(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Apply_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Apply(ctx, req.(*ApplyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_Materialize_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(MaterializeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServer).Materialize(m, &grpc.GenericServerStream[MaterializeRequest, MaterializeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_MaterializeServer = grpc.ServerStreamingServer[MaterializeResponse]
+
 func _Admin_Publish_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PublishRequest)
 	if err := dec(in); err != nil {
@@ -136,24 +206,6 @@ func _Admin_Publish_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Admin_GetStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetStatusRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(AdminServer).GetStatus(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Admin_GetStatus_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(AdminServer).GetStatus(ctx, req.(*GetStatusRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,14 +214,20 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*AdminServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
+			MethodName: "Apply",
+			Handler:    _Admin_Apply_Handler,
+		},
+		{
 			MethodName: "Publish",
 			Handler:    _Admin_Publish_Handler,
 		},
+	},
+	Streams: []grpc.StreamDesc{
 		{
-			MethodName: "GetStatus",
-			Handler:    _Admin_GetStatus_Handler,
+			StreamName:    "Materialize",
+			Handler:       _Admin_Materialize_Handler,
+			ServerStreams: true,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
 	Metadata: "asof/v1/admin.proto",
 }

@@ -87,20 +87,25 @@ func (Status) EnumDescriptor() ([]byte, []int) {
 // GetFeaturesRequest asks for features of keys.
 type GetFeaturesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is asked for.
-	//
-	// Types that are valid to be assigned to What:
-	//
-	//	*GetFeaturesRequest_Service
-	//	*GetFeaturesRequest_Features
-	What isGetFeaturesRequest_What `protobuf_oneof:"what"`
-	// The key columns that the service or the views of the features need, each exactly once, all with the same number of
-	// rows; none if all entities are global, which gives one row. Keys may repeat.
-	Keys []*KeyColumn `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	// The name of a service: its features in its order.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// For want of a service: features by name from any views, each "view.feature", none twice. The columns of the answer have
+	// these names and this order.
+	Features []string `protobuf:"bytes,2,rep,name=features,proto3" json:"features,omitempty"`
+	// By its name, such as "customer_id", as the service maps it, each key column that the service or the views of the features
+	// need: one value for each row, of the type of the key part. All have the same number of rows; there are none if all entities are
+	// global, which gives one row. Keys may repeat. A row with a NULL part is found nowhere.
+	Keys map[string]*Values `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// By its name, each request field that the service's on-demand features need: one value for each row.
+	Fields map[string]*Values `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Name each column of the answer view__feature, also where the feature's own name would do. For a service.
-	FullNames     bool `protobuf:"varint,4,opt,name=full_names,json=fullNames,proto3" json:"full_names,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FullNames bool `protobuf:"varint,5,opt,name=full_names,json=fullNames,proto3" json:"full_names,omitempty"`
+	// Leave FeatureColumn.statuses out.
+	OmitStatuses bool `protobuf:"varint,6,opt,name=omit_statuses,json=omitStatuses,proto3" json:"omit_statuses,omitempty"`
+	// Leave GetFeaturesResponse.event_times out.
+	OmitEventTimes bool `protobuf:"varint,7,opt,name=omit_event_times,json=omitEventTimes,proto3" json:"omit_event_times,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetFeaturesRequest) Reset() {
@@ -133,34 +138,30 @@ func (*GetFeaturesRequest) Descriptor() ([]byte, []int) {
 	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *GetFeaturesRequest) GetWhat() isGetFeaturesRequest_What {
-	if x != nil {
-		return x.What
-	}
-	return nil
-}
-
 func (x *GetFeaturesRequest) GetService() string {
 	if x != nil {
-		if x, ok := x.What.(*GetFeaturesRequest_Service); ok {
-			return x.Service
-		}
+		return x.Service
 	}
 	return ""
 }
 
-func (x *GetFeaturesRequest) GetFeatures() *FeatureNames {
+func (x *GetFeaturesRequest) GetFeatures() []string {
 	if x != nil {
-		if x, ok := x.What.(*GetFeaturesRequest_Features); ok {
-			return x.Features
-		}
+		return x.Features
 	}
 	return nil
 }
 
-func (x *GetFeaturesRequest) GetKeys() []*KeyColumn {
+func (x *GetFeaturesRequest) GetKeys() map[string]*Values {
 	if x != nil {
 		return x.Keys
+	}
+	return nil
+}
+
+func (x *GetFeaturesRequest) GetFields() map[string]*Values {
+	if x != nil {
+		return x.Fields
 	}
 	return nil
 }
@@ -172,123 +173,18 @@ func (x *GetFeaturesRequest) GetFullNames() bool {
 	return false
 }
 
-type isGetFeaturesRequest_What interface {
-	isGetFeaturesRequest_What()
-}
-
-type GetFeaturesRequest_Service struct {
-	// The name of a service: its features in its order.
-	Service string `protobuf:"bytes,1,opt,name=service,proto3,oneof"`
-}
-
-type GetFeaturesRequest_Features struct {
-	// Features by name, from any views.
-	Features *FeatureNames `protobuf:"bytes,2,opt,name=features,proto3,oneof"`
-}
-
-func (*GetFeaturesRequest_Service) isGetFeaturesRequest_What() {}
-
-func (*GetFeaturesRequest_Features) isGetFeaturesRequest_What() {}
-
-// FeatureNames lists features.
-type FeatureNames struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Each "view.feature", none twice. The columns of the answer have these names and this order.
-	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FeatureNames) Reset() {
-	*x = FeatureNames{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FeatureNames) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FeatureNames) ProtoMessage() {}
-
-func (x *FeatureNames) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[1]
+func (x *GetFeaturesRequest) GetOmitStatuses() bool {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.OmitStatuses
 	}
-	return mi.MessageOf(x)
+	return false
 }
 
-// Deprecated: Use FeatureNames.ProtoReflect.Descriptor instead.
-func (*FeatureNames) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *FeatureNames) GetNames() []string {
+func (x *GetFeaturesRequest) GetOmitEventTimes() bool {
 	if x != nil {
-		return x.Names
+		return x.OmitEventTimes
 	}
-	return nil
-}
-
-// KeyColumn holds one key part of each row.
-type KeyColumn struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the key column, such as "customer_id", as the service maps it.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// One value for each row, of the type of the key part. A row with a NULL part is found nowhere.
-	Values        *Values `protobuf:"bytes,2,opt,name=values,proto3" json:"values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *KeyColumn) Reset() {
-	*x = KeyColumn{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *KeyColumn) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*KeyColumn) ProtoMessage() {}
-
-func (x *KeyColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use KeyColumn.ProtoReflect.Descriptor instead.
-func (*KeyColumn) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *KeyColumn) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *KeyColumn) GetValues() *Values {
-	if x != nil {
-		return x.Values
-	}
-	return nil
+	return false
 }
 
 // GetFeaturesResponse has one column for each feature that was asked for.
@@ -296,7 +192,7 @@ type GetFeaturesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The columns in the order that was asked for.
 	Columns []*FeatureColumn `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Event times, shared by the columns whose values come from the same rows.
+	// Event times, shared by the columns whose values come from the same rows; none if the request omits them.
 	EventTimes []*EventTimes `protobuf:"bytes,2,rep,name=event_times,json=eventTimes,proto3" json:"event_times,omitempty"`
 	// The number of rows, which every column has.
 	Rows          uint32 `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
@@ -306,7 +202,7 @@ type GetFeaturesResponse struct {
 
 func (x *GetFeaturesResponse) Reset() {
 	*x = GetFeaturesResponse{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[3]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +214,7 @@ func (x *GetFeaturesResponse) String() string {
 func (*GetFeaturesResponse) ProtoMessage() {}
 
 func (x *GetFeaturesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[3]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +227,7 @@ func (x *GetFeaturesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFeaturesResponse.ProtoReflect.Descriptor instead.
 func (*GetFeaturesResponse) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{3}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *GetFeaturesResponse) GetColumns() []*FeatureColumn {
@@ -362,7 +258,7 @@ type FeatureColumn struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// One value for each row. Where the status is not PRESENT it is the feature's default, or NULL if it has none.
 	Values *Values `protobuf:"bytes,2,opt,name=values,proto3" json:"values,omitempty"`
-	// One Status for each row, each a byte.
+	// One Status for each row, each a byte; none if the request omits them.
 	Statuses []byte `protobuf:"bytes,3,opt,name=statuses,proto3" json:"statuses,omitempty"`
 	// The index in GetFeaturesResponse.event_times of this column's event times.
 	EventTimesIndex uint32 `protobuf:"varint,4,opt,name=event_times_index,json=eventTimesIndex,proto3" json:"event_times_index,omitempty"`
@@ -372,7 +268,7 @@ type FeatureColumn struct {
 
 func (x *FeatureColumn) Reset() {
 	*x = FeatureColumn{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[4]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +280,7 @@ func (x *FeatureColumn) String() string {
 func (*FeatureColumn) ProtoMessage() {}
 
 func (x *FeatureColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[4]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +293,7 @@ func (x *FeatureColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureColumn.ProtoReflect.Descriptor instead.
 func (*FeatureColumn) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{4}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *FeatureColumn) GetName() string {
@@ -431,17 +327,17 @@ func (x *FeatureColumn) GetEventTimesIndex() uint32 {
 // EventTimes tells when the rows happened that values come from.
 type EventTimes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the view, or the alias that the service gives it.
+	// The name of the view, or the alias that the service gives it; empty for the columns of on-demand features, which have no event times.
 	View string `protobuf:"bytes,1,opt,name=view,proto3" json:"view,omitempty"`
-	// One event time for each row, in microseconds since 1970-01-01T00:00:00Z; 0 where the status is NOT_FOUND.
-	Micros        []int64 `protobuf:"fixed64,2,rep,packed,name=micros,proto3" json:"micros,omitempty"`
+	// One event time for each row, in microseconds since 1970-01-01T00:00:00Z; 0 where there is none: where the status is NOT_FOUND.
+	Times         []int64 `protobuf:"fixed64,2,rep,packed,name=times,proto3" json:"times,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EventTimes) Reset() {
 	*x = EventTimes{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[5]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +349,7 @@ func (x *EventTimes) String() string {
 func (*EventTimes) ProtoMessage() {}
 
 func (x *EventTimes) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[5]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +362,7 @@ func (x *EventTimes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventTimes.ProtoReflect.Descriptor instead.
 func (*EventTimes) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{5}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *EventTimes) GetView() string {
@@ -476,9 +372,9 @@ func (x *EventTimes) GetView() string {
 	return ""
 }
 
-func (x *EventTimes) GetMicros() []int64 {
+func (x *EventTimes) GetTimes() []int64 {
 	if x != nil {
-		return x.Micros
+		return x.Times
 	}
 	return nil
 }
@@ -508,7 +404,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[6]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +416,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[6]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +429,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{6}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Values) GetKind() isValues_Kind {
@@ -709,7 +605,7 @@ type BoolValues struct {
 
 func (x *BoolValues) Reset() {
 	*x = BoolValues{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[7]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +617,7 @@ func (x *BoolValues) String() string {
 func (*BoolValues) ProtoMessage() {}
 
 func (x *BoolValues) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[7]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +630,7 @@ func (x *BoolValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoolValues.ProtoReflect.Descriptor instead.
 func (*BoolValues) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{7}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BoolValues) GetValues() []bool {
@@ -755,7 +651,7 @@ type Int32Values struct {
 
 func (x *Int32Values) Reset() {
 	*x = Int32Values{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[8]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +663,7 @@ func (x *Int32Values) String() string {
 func (*Int32Values) ProtoMessage() {}
 
 func (x *Int32Values) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[8]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +676,7 @@ func (x *Int32Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Int32Values.ProtoReflect.Descriptor instead.
 func (*Int32Values) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{8}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Int32Values) GetValues() []int32 {
@@ -801,7 +697,7 @@ type Int64Values struct {
 
 func (x *Int64Values) Reset() {
 	*x = Int64Values{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[9]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +709,7 @@ func (x *Int64Values) String() string {
 func (*Int64Values) ProtoMessage() {}
 
 func (x *Int64Values) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[9]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +722,7 @@ func (x *Int64Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Int64Values.ProtoReflect.Descriptor instead.
 func (*Int64Values) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{9}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Int64Values) GetValues() []int64 {
@@ -847,7 +743,7 @@ type Float32Values struct {
 
 func (x *Float32Values) Reset() {
 	*x = Float32Values{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[10]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +755,7 @@ func (x *Float32Values) String() string {
 func (*Float32Values) ProtoMessage() {}
 
 func (x *Float32Values) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[10]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +768,7 @@ func (x *Float32Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Float32Values.ProtoReflect.Descriptor instead.
 func (*Float32Values) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{10}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Float32Values) GetValues() []float32 {
@@ -893,7 +789,7 @@ type Float64Values struct {
 
 func (x *Float64Values) Reset() {
 	*x = Float64Values{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[11]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +801,7 @@ func (x *Float64Values) String() string {
 func (*Float64Values) ProtoMessage() {}
 
 func (x *Float64Values) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[11]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +814,7 @@ func (x *Float64Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Float64Values.ProtoReflect.Descriptor instead.
 func (*Float64Values) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{11}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Float64Values) GetValues() []float64 {
@@ -939,7 +835,7 @@ type StringValues struct {
 
 func (x *StringValues) Reset() {
 	*x = StringValues{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[12]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +847,7 @@ func (x *StringValues) String() string {
 func (*StringValues) ProtoMessage() {}
 
 func (x *StringValues) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[12]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +860,7 @@ func (x *StringValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StringValues.ProtoReflect.Descriptor instead.
 func (*StringValues) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{12}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StringValues) GetValues() []string {
@@ -985,7 +881,7 @@ type BytesValues struct {
 
 func (x *BytesValues) Reset() {
 	*x = BytesValues{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[13]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +893,7 @@ func (x *BytesValues) String() string {
 func (*BytesValues) ProtoMessage() {}
 
 func (x *BytesValues) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[13]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +906,7 @@ func (x *BytesValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BytesValues.ProtoReflect.Descriptor instead.
 func (*BytesValues) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{13}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BytesValues) GetValues() [][]byte {
@@ -1031,7 +927,7 @@ type TimestampValues struct {
 
 func (x *TimestampValues) Reset() {
 	*x = TimestampValues{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[14]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +939,7 @@ func (x *TimestampValues) String() string {
 func (*TimestampValues) ProtoMessage() {}
 
 func (x *TimestampValues) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[14]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +952,7 @@ func (x *TimestampValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimestampValues.ProtoReflect.Descriptor instead.
 func (*TimestampValues) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{14}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TimestampValues) GetMicros() []int64 {
@@ -1079,7 +975,7 @@ type ListValues struct {
 
 func (x *ListValues) Reset() {
 	*x = ListValues{}
-	mi := &file_asof_v1_feature_store_proto_msgTypes[15]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +987,7 @@ func (x *ListValues) String() string {
 func (*ListValues) ProtoMessage() {}
 
 func (x *ListValues) ProtoReflect() protoreflect.Message {
-	mi := &file_asof_v1_feature_store_proto_msgTypes[15]
+	mi := &file_asof_v1_feature_store_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1000,7 @@ func (x *ListValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListValues.ProtoReflect.Descriptor instead.
 func (*ListValues) Descriptor() ([]byte, []int) {
-	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{15}
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListValues) GetLengths() []uint32 {
@@ -1121,23 +1017,658 @@ func (x *ListValues) GetElements() *Values {
 	return nil
 }
 
+// ListServicesRequest asks for all services.
+type ListServicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListServicesRequest) Reset() {
+	*x = ListServicesRequest{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListServicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListServicesRequest) ProtoMessage() {}
+
+func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
+func (*ListServicesRequest) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{14}
+}
+
+// ListServicesResponse has all services.
+type ListServicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The services by name.
+	Services      []*ServiceSummary `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListServicesResponse) Reset() {
+	*x = ListServicesResponse{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListServicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListServicesResponse) ProtoMessage() {}
+
+func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
+func (*ListServicesResponse) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListServicesResponse) GetServices() []*ServiceSummary {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// ServiceSummary is a service in short.
+type ServiceSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the service.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What its definition says of it.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// The number of its features.
+	Features      uint32 `protobuf:"varint,3,opt,name=features,proto3" json:"features,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceSummary) Reset() {
+	*x = ServiceSummary{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceSummary) ProtoMessage() {}
+
+func (x *ServiceSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceSummary.ProtoReflect.Descriptor instead.
+func (*ServiceSummary) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ServiceSummary) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ServiceSummary) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *ServiceSummary) GetFeatures() uint32 {
+	if x != nil {
+		return x.Features
+	}
+	return 0
+}
+
+// DescribeServiceRequest asks for one service.
+type DescribeServiceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the service.
+	Service       string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeServiceRequest) Reset() {
+	*x = DescribeServiceRequest{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeServiceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeServiceRequest) ProtoMessage() {}
+
+func (x *DescribeServiceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeServiceRequest.ProtoReflect.Descriptor instead.
+func (*DescribeServiceRequest) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DescribeServiceRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+// DescribeServiceResponse tells all that a client has to know of a service.
+type DescribeServiceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the service.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What its definition says of it.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// The key columns that a request gives, with their types.
+	Keys []*Field `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	// The request fields that a request gives, with their types.
+	Fields []*Field `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
+	// The features in the order in which they are answered.
+	Features []*DescribedFeature `protobuf:"bytes,5,rep,name=features,proto3" json:"features,omitempty"`
+	// How fresh the views are that the features come from.
+	Views []*ViewStatus `protobuf:"bytes,6,rep,name=views,proto3" json:"views,omitempty"`
+	// The most rows that one GetFeatures answers.
+	RowsMax       uint32 `protobuf:"varint,7,opt,name=rows_max,json=rowsMax,proto3" json:"rows_max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeServiceResponse) Reset() {
+	*x = DescribeServiceResponse{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeServiceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeServiceResponse) ProtoMessage() {}
+
+func (x *DescribeServiceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeServiceResponse.ProtoReflect.Descriptor instead.
+func (*DescribeServiceResponse) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DescribeServiceResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DescribeServiceResponse) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *DescribeServiceResponse) GetKeys() []*Field {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *DescribeServiceResponse) GetFields() []*Field {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *DescribeServiceResponse) GetFeatures() []*DescribedFeature {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *DescribeServiceResponse) GetViews() []*ViewStatus {
+	if x != nil {
+		return x.Views
+	}
+	return nil
+}
+
+func (x *DescribeServiceResponse) GetRowsMax() uint32 {
+	if x != nil {
+		return x.RowsMax
+	}
+	return 0
+}
+
+// Field is a named and typed column of requests.
+type Field struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the column.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its type, as definitions write it: int64, string, list<float32>.
+	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Field) Reset() {
+	*x = Field{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Field) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Field) ProtoMessage() {}
+
+func (x *Field) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Field.ProtoReflect.Descriptor instead.
+func (*Field) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Field) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Field) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+// DescribedFeature is a feature of a service.
+type DescribedFeature struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of its column in answers.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its type, as definitions write it: int64, string, list<float32>.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// The view or on-demand entry that defines it.
+	View string `protobuf:"bytes,3,opt,name=view,proto3" json:"view,omitempty"`
+	// What its definition says of it.
+	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	// Who answers for it.
+	Owner         string `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribedFeature) Reset() {
+	*x = DescribedFeature{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribedFeature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribedFeature) ProtoMessage() {}
+
+func (x *DescribedFeature) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribedFeature.ProtoReflect.Descriptor instead.
+func (*DescribedFeature) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DescribedFeature) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DescribedFeature) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *DescribedFeature) GetView() string {
+	if x != nil {
+		return x.View
+	}
+	return ""
+}
+
+func (x *DescribedFeature) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *DescribedFeature) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+// GetStatusRequest asks for the status of all views.
+type GetStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatusRequest) Reset() {
+	*x = GetStatusRequest{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatusRequest) ProtoMessage() {}
+
+func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetStatusRequest) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{21}
+}
+
+// GetStatusResponse has the status of all views that are served online.
+type GetStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The views by name.
+	Views []*ViewStatus `protobuf:"bytes,1,rep,name=views,proto3" json:"views,omitempty"`
+	// The version of asof that the server is.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The version of the definitions that the server goes by.
+	DefinitionsVersion uint32 `protobuf:"varint,3,opt,name=definitions_version,json=definitionsVersion,proto3" json:"definitions_version,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *GetStatusResponse) Reset() {
+	*x = GetStatusResponse{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatusResponse) ProtoMessage() {}
+
+func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
+func (*GetStatusResponse) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetStatusResponse) GetViews() []*ViewStatus {
+	if x != nil {
+		return x.Views
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetDefinitionsVersion() uint32 {
+	if x != nil {
+		return x.DefinitionsVersion
+	}
+	return 0
+}
+
+// ViewStatus is the status of a view in the online store.
+type ViewStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the view.
+	View string `protobuf:"bytes,1,opt,name=view,proto3" json:"view,omitempty"`
+	// Whether the view was ever published. If not, nothing that follows is set.
+	Published bool `protobuf:"varint,2,opt,name=published,proto3" json:"published,omitempty"`
+	// The time as of which the values are the answer, in microseconds since 1970-01-01T00:00:00Z.
+	WatermarkMicros int64 `protobuf:"fixed64,3,opt,name=watermark_micros,json=watermarkMicros,proto3" json:"watermark_micros,omitempty"`
+	// The offline snapshot that the values come from.
+	Snapshot int64 `protobuf:"varint,4,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	// Whether the view's definition is the one that its values were published under. If not, they cannot be read.
+	Current bool `protobuf:"varint,5,opt,name=current,proto3" json:"current,omitempty"`
+	// Whether a publication has begun and not ended.
+	Unfinished bool `protobuf:"varint,6,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	// The last event time that was visible when the values were published, in microseconds since 1970-01-01T00:00:00Z: it follows from
+	// the watermark and the view's delay, granularity and allow_exact_matches as they were then.
+	HorizonMicros int64 `protobuf:"fixed64,7,opt,name=horizon_micros,json=horizonMicros,proto3" json:"horizon_micros,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ViewStatus) Reset() {
+	*x = ViewStatus{}
+	mi := &file_asof_v1_feature_store_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ViewStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ViewStatus) ProtoMessage() {}
+
+func (x *ViewStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_asof_v1_feature_store_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ViewStatus.ProtoReflect.Descriptor instead.
+func (*ViewStatus) Descriptor() ([]byte, []int) {
+	return file_asof_v1_feature_store_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ViewStatus) GetView() string {
+	if x != nil {
+		return x.View
+	}
+	return ""
+}
+
+func (x *ViewStatus) GetPublished() bool {
+	if x != nil {
+		return x.Published
+	}
+	return false
+}
+
+func (x *ViewStatus) GetWatermarkMicros() int64 {
+	if x != nil {
+		return x.WatermarkMicros
+	}
+	return 0
+}
+
+func (x *ViewStatus) GetSnapshot() int64 {
+	if x != nil {
+		return x.Snapshot
+	}
+	return 0
+}
+
+func (x *ViewStatus) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *ViewStatus) GetUnfinished() bool {
+	if x != nil {
+		return x.Unfinished
+	}
+	return false
+}
+
+func (x *ViewStatus) GetHorizonMicros() int64 {
+	if x != nil {
+		return x.HorizonMicros
+	}
+	return 0
+}
+
 var File_asof_v1_feature_store_proto protoreflect.FileDescriptor
 
 const file_asof_v1_feature_store_proto_rawDesc = "" +
 	"\n" +
-	"\x1basof/v1/feature_store.proto\x12\aasof.v1\"\xb4\x01\n" +
-	"\x12GetFeaturesRequest\x12\x1a\n" +
-	"\aservice\x18\x01 \x01(\tH\x00R\aservice\x123\n" +
-	"\bfeatures\x18\x02 \x01(\v2\x15.asof.v1.FeatureNamesH\x00R\bfeatures\x12&\n" +
-	"\x04keys\x18\x03 \x03(\v2\x12.asof.v1.KeyColumnR\x04keys\x12\x1d\n" +
+	"\x1basof/v1/feature_store.proto\x12\aasof.v1\"\xca\x03\n" +
+	"\x12GetFeaturesRequest\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
+	"\bfeatures\x18\x02 \x03(\tR\bfeatures\x129\n" +
+	"\x04keys\x18\x03 \x03(\v2%.asof.v1.GetFeaturesRequest.KeysEntryR\x04keys\x12?\n" +
+	"\x06fields\x18\x04 \x03(\v2'.asof.v1.GetFeaturesRequest.FieldsEntryR\x06fields\x12\x1d\n" +
 	"\n" +
-	"full_names\x18\x04 \x01(\bR\tfullNamesB\x06\n" +
-	"\x04what\"$\n" +
-	"\fFeatureNames\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\"H\n" +
-	"\tKeyColumn\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
-	"\x06values\x18\x02 \x01(\v2\x0f.asof.v1.ValuesR\x06values\"\x91\x01\n" +
+	"full_names\x18\x05 \x01(\bR\tfullNames\x12#\n" +
+	"\romit_statuses\x18\x06 \x01(\bR\fomitStatuses\x12(\n" +
+	"\x10omit_event_times\x18\a \x01(\bR\x0eomitEventTimes\x1aH\n" +
+	"\tKeysEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12%\n" +
+	"\x05value\x18\x02 \x01(\v2\x0f.asof.v1.ValuesR\x05value:\x028\x01\x1aJ\n" +
+	"\vFieldsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12%\n" +
+	"\x05value\x18\x02 \x01(\v2\x0f.asof.v1.ValuesR\x05value:\x028\x01\"\x91\x01\n" +
 	"\x13GetFeaturesResponse\x120\n" +
 	"\acolumns\x18\x01 \x03(\v2\x16.asof.v1.FeatureColumnR\acolumns\x124\n" +
 	"\vevent_times\x18\x02 \x03(\v2\x13.asof.v1.EventTimesR\n" +
@@ -1147,11 +1678,11 @@ const file_asof_v1_feature_store_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x06values\x18\x02 \x01(\v2\x0f.asof.v1.ValuesR\x06values\x12\x1a\n" +
 	"\bstatuses\x18\x03 \x01(\fR\bstatuses\x12*\n" +
-	"\x11event_times_index\x18\x04 \x01(\rR\x0feventTimesIndex\"8\n" +
+	"\x11event_times_index\x18\x04 \x01(\rR\x0feventTimesIndex\"6\n" +
 	"\n" +
 	"EventTimes\x12\x12\n" +
-	"\x04view\x18\x01 \x01(\tR\x04view\x12\x16\n" +
-	"\x06micros\x18\x02 \x03(\x10R\x06micros\"\xf0\x03\n" +
+	"\x04view\x18\x01 \x01(\tR\x04view\x12\x14\n" +
+	"\x05times\x18\x02 \x03(\x10R\x05times\"\xf0\x03\n" +
 	"\x06Values\x12+\n" +
 	"\x05bools\x18\x01 \x01(\v2\x13.asof.v1.BoolValuesH\x00R\x05bools\x12.\n" +
 	"\x06int32s\x18\x02 \x01(\v2\x14.asof.v1.Int32ValuesH\x00R\x06int32s\x12.\n" +
@@ -1186,15 +1717,61 @@ const file_asof_v1_feature_store_proto_rawDesc = "" +
 	"\n" +
 	"ListValues\x12\x18\n" +
 	"\alengths\x18\x01 \x03(\rR\alengths\x12+\n" +
-	"\belements\x18\x02 \x01(\v2\x0f.asof.v1.ValuesR\belements*o\n" +
+	"\belements\x18\x02 \x01(\v2\x0f.asof.v1.ValuesR\belements\"\x15\n" +
+	"\x13ListServicesRequest\"K\n" +
+	"\x14ListServicesResponse\x123\n" +
+	"\bservices\x18\x01 \x03(\v2\x17.asof.v1.ServiceSummaryR\bservices\"b\n" +
+	"\x0eServiceSummary\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1a\n" +
+	"\bfeatures\x18\x03 \x01(\rR\bfeatures\"2\n" +
+	"\x16DescribeServiceRequest\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"\x98\x02\n" +
+	"\x17DescribeServiceResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\"\n" +
+	"\x04keys\x18\x03 \x03(\v2\x0e.asof.v1.FieldR\x04keys\x12&\n" +
+	"\x06fields\x18\x04 \x03(\v2\x0e.asof.v1.FieldR\x06fields\x125\n" +
+	"\bfeatures\x18\x05 \x03(\v2\x19.asof.v1.DescribedFeatureR\bfeatures\x12)\n" +
+	"\x05views\x18\x06 \x03(\v2\x13.asof.v1.ViewStatusR\x05views\x12\x19\n" +
+	"\brows_max\x18\a \x01(\rR\arowsMax\"/\n" +
+	"\x05Field\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\"\x86\x01\n" +
+	"\x10DescribedFeature\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04view\x18\x03 \x01(\tR\x04view\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x14\n" +
+	"\x05owner\x18\x05 \x01(\tR\x05owner\"\x12\n" +
+	"\x10GetStatusRequest\"\x89\x01\n" +
+	"\x11GetStatusResponse\x12)\n" +
+	"\x05views\x18\x01 \x03(\v2\x13.asof.v1.ViewStatusR\x05views\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12/\n" +
+	"\x13definitions_version\x18\x03 \x01(\rR\x12definitionsVersion\"\xe6\x01\n" +
+	"\n" +
+	"ViewStatus\x12\x12\n" +
+	"\x04view\x18\x01 \x01(\tR\x04view\x12\x1c\n" +
+	"\tpublished\x18\x02 \x01(\bR\tpublished\x12)\n" +
+	"\x10watermark_micros\x18\x03 \x01(\x10R\x0fwatermarkMicros\x12\x1a\n" +
+	"\bsnapshot\x18\x04 \x01(\x03R\bsnapshot\x12\x18\n" +
+	"\acurrent\x18\x05 \x01(\bR\acurrent\x12\x1e\n" +
+	"\n" +
+	"unfinished\x18\x06 \x01(\bR\n" +
+	"unfinished\x12%\n" +
+	"\x0ehorizon_micros\x18\a \x01(\x10R\rhorizonMicros*o\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATUS_PRESENT\x10\x01\x12\x0f\n" +
 	"\vSTATUS_NULL\x10\x02\x12\x14\n" +
 	"\x10STATUS_NOT_FOUND\x10\x03\x12\x12\n" +
-	"\x0eSTATUS_EXPIRED\x10\x042X\n" +
+	"\x0eSTATUS_EXPIRED\x10\x042\x90\x03\n" +
 	"\fFeatureStore\x12H\n" +
-	"\vGetFeatures\x12\x1b.asof.v1.GetFeaturesRequest\x1a\x1c.asof.v1.GetFeaturesResponseB1Z/github.com/asof-store/asof/proto/asof/v1;asofv1b\x06proto3"
+	"\vGetFeatures\x12\x1b.asof.v1.GetFeaturesRequest\x1a\x1c.asof.v1.GetFeaturesResponse\x12O\n" +
+	"\x0eStreamFeatures\x12\x1b.asof.v1.GetFeaturesRequest\x1a\x1c.asof.v1.GetFeaturesResponse(\x010\x01\x12K\n" +
+	"\fListServices\x12\x1c.asof.v1.ListServicesRequest\x1a\x1d.asof.v1.ListServicesResponse\x12T\n" +
+	"\x0fDescribeService\x12\x1f.asof.v1.DescribeServiceRequest\x1a .asof.v1.DescribeServiceResponse\x12B\n" +
+	"\tGetStatus\x12\x19.asof.v1.GetStatusRequest\x1a\x1a.asof.v1.GetStatusResponseB1Z/github.com/asof-store/asof/proto/asof/v1;asofv1b\x06proto3"
 
 var (
 	file_asof_v1_feature_store_proto_rawDescOnce sync.Once
@@ -1209,50 +1786,75 @@ func file_asof_v1_feature_store_proto_rawDescGZIP() []byte {
 }
 
 var file_asof_v1_feature_store_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_asof_v1_feature_store_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_asof_v1_feature_store_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_asof_v1_feature_store_proto_goTypes = []any{
-	(Status)(0),                 // 0: asof.v1.Status
-	(*GetFeaturesRequest)(nil),  // 1: asof.v1.GetFeaturesRequest
-	(*FeatureNames)(nil),        // 2: asof.v1.FeatureNames
-	(*KeyColumn)(nil),           // 3: asof.v1.KeyColumn
-	(*GetFeaturesResponse)(nil), // 4: asof.v1.GetFeaturesResponse
-	(*FeatureColumn)(nil),       // 5: asof.v1.FeatureColumn
-	(*EventTimes)(nil),          // 6: asof.v1.EventTimes
-	(*Values)(nil),              // 7: asof.v1.Values
-	(*BoolValues)(nil),          // 8: asof.v1.BoolValues
-	(*Int32Values)(nil),         // 9: asof.v1.Int32Values
-	(*Int64Values)(nil),         // 10: asof.v1.Int64Values
-	(*Float32Values)(nil),       // 11: asof.v1.Float32Values
-	(*Float64Values)(nil),       // 12: asof.v1.Float64Values
-	(*StringValues)(nil),        // 13: asof.v1.StringValues
-	(*BytesValues)(nil),         // 14: asof.v1.BytesValues
-	(*TimestampValues)(nil),     // 15: asof.v1.TimestampValues
-	(*ListValues)(nil),          // 16: asof.v1.ListValues
+	(Status)(0),                     // 0: asof.v1.Status
+	(*GetFeaturesRequest)(nil),      // 1: asof.v1.GetFeaturesRequest
+	(*GetFeaturesResponse)(nil),     // 2: asof.v1.GetFeaturesResponse
+	(*FeatureColumn)(nil),           // 3: asof.v1.FeatureColumn
+	(*EventTimes)(nil),              // 4: asof.v1.EventTimes
+	(*Values)(nil),                  // 5: asof.v1.Values
+	(*BoolValues)(nil),              // 6: asof.v1.BoolValues
+	(*Int32Values)(nil),             // 7: asof.v1.Int32Values
+	(*Int64Values)(nil),             // 8: asof.v1.Int64Values
+	(*Float32Values)(nil),           // 9: asof.v1.Float32Values
+	(*Float64Values)(nil),           // 10: asof.v1.Float64Values
+	(*StringValues)(nil),            // 11: asof.v1.StringValues
+	(*BytesValues)(nil),             // 12: asof.v1.BytesValues
+	(*TimestampValues)(nil),         // 13: asof.v1.TimestampValues
+	(*ListValues)(nil),              // 14: asof.v1.ListValues
+	(*ListServicesRequest)(nil),     // 15: asof.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 16: asof.v1.ListServicesResponse
+	(*ServiceSummary)(nil),          // 17: asof.v1.ServiceSummary
+	(*DescribeServiceRequest)(nil),  // 18: asof.v1.DescribeServiceRequest
+	(*DescribeServiceResponse)(nil), // 19: asof.v1.DescribeServiceResponse
+	(*Field)(nil),                   // 20: asof.v1.Field
+	(*DescribedFeature)(nil),        // 21: asof.v1.DescribedFeature
+	(*GetStatusRequest)(nil),        // 22: asof.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),       // 23: asof.v1.GetStatusResponse
+	(*ViewStatus)(nil),              // 24: asof.v1.ViewStatus
+	nil,                             // 25: asof.v1.GetFeaturesRequest.KeysEntry
+	nil,                             // 26: asof.v1.GetFeaturesRequest.FieldsEntry
 }
 var file_asof_v1_feature_store_proto_depIdxs = []int32{
-	2,  // 0: asof.v1.GetFeaturesRequest.features:type_name -> asof.v1.FeatureNames
-	3,  // 1: asof.v1.GetFeaturesRequest.keys:type_name -> asof.v1.KeyColumn
-	7,  // 2: asof.v1.KeyColumn.values:type_name -> asof.v1.Values
-	5,  // 3: asof.v1.GetFeaturesResponse.columns:type_name -> asof.v1.FeatureColumn
-	6,  // 4: asof.v1.GetFeaturesResponse.event_times:type_name -> asof.v1.EventTimes
-	7,  // 5: asof.v1.FeatureColumn.values:type_name -> asof.v1.Values
-	8,  // 6: asof.v1.Values.bools:type_name -> asof.v1.BoolValues
-	9,  // 7: asof.v1.Values.int32s:type_name -> asof.v1.Int32Values
-	10, // 8: asof.v1.Values.int64s:type_name -> asof.v1.Int64Values
-	11, // 9: asof.v1.Values.float32s:type_name -> asof.v1.Float32Values
-	12, // 10: asof.v1.Values.float64s:type_name -> asof.v1.Float64Values
-	13, // 11: asof.v1.Values.strings:type_name -> asof.v1.StringValues
-	14, // 12: asof.v1.Values.bytes:type_name -> asof.v1.BytesValues
-	15, // 13: asof.v1.Values.timestamps:type_name -> asof.v1.TimestampValues
-	16, // 14: asof.v1.Values.lists:type_name -> asof.v1.ListValues
-	7,  // 15: asof.v1.ListValues.elements:type_name -> asof.v1.Values
-	1,  // 16: asof.v1.FeatureStore.GetFeatures:input_type -> asof.v1.GetFeaturesRequest
-	4,  // 17: asof.v1.FeatureStore.GetFeatures:output_type -> asof.v1.GetFeaturesResponse
-	17, // [17:18] is the sub-list for method output_type
-	16, // [16:17] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	25, // 0: asof.v1.GetFeaturesRequest.keys:type_name -> asof.v1.GetFeaturesRequest.KeysEntry
+	26, // 1: asof.v1.GetFeaturesRequest.fields:type_name -> asof.v1.GetFeaturesRequest.FieldsEntry
+	3,  // 2: asof.v1.GetFeaturesResponse.columns:type_name -> asof.v1.FeatureColumn
+	4,  // 3: asof.v1.GetFeaturesResponse.event_times:type_name -> asof.v1.EventTimes
+	5,  // 4: asof.v1.FeatureColumn.values:type_name -> asof.v1.Values
+	6,  // 5: asof.v1.Values.bools:type_name -> asof.v1.BoolValues
+	7,  // 6: asof.v1.Values.int32s:type_name -> asof.v1.Int32Values
+	8,  // 7: asof.v1.Values.int64s:type_name -> asof.v1.Int64Values
+	9,  // 8: asof.v1.Values.float32s:type_name -> asof.v1.Float32Values
+	10, // 9: asof.v1.Values.float64s:type_name -> asof.v1.Float64Values
+	11, // 10: asof.v1.Values.strings:type_name -> asof.v1.StringValues
+	12, // 11: asof.v1.Values.bytes:type_name -> asof.v1.BytesValues
+	13, // 12: asof.v1.Values.timestamps:type_name -> asof.v1.TimestampValues
+	14, // 13: asof.v1.Values.lists:type_name -> asof.v1.ListValues
+	5,  // 14: asof.v1.ListValues.elements:type_name -> asof.v1.Values
+	17, // 15: asof.v1.ListServicesResponse.services:type_name -> asof.v1.ServiceSummary
+	20, // 16: asof.v1.DescribeServiceResponse.keys:type_name -> asof.v1.Field
+	20, // 17: asof.v1.DescribeServiceResponse.fields:type_name -> asof.v1.Field
+	21, // 18: asof.v1.DescribeServiceResponse.features:type_name -> asof.v1.DescribedFeature
+	24, // 19: asof.v1.DescribeServiceResponse.views:type_name -> asof.v1.ViewStatus
+	24, // 20: asof.v1.GetStatusResponse.views:type_name -> asof.v1.ViewStatus
+	5,  // 21: asof.v1.GetFeaturesRequest.KeysEntry.value:type_name -> asof.v1.Values
+	5,  // 22: asof.v1.GetFeaturesRequest.FieldsEntry.value:type_name -> asof.v1.Values
+	1,  // 23: asof.v1.FeatureStore.GetFeatures:input_type -> asof.v1.GetFeaturesRequest
+	1,  // 24: asof.v1.FeatureStore.StreamFeatures:input_type -> asof.v1.GetFeaturesRequest
+	15, // 25: asof.v1.FeatureStore.ListServices:input_type -> asof.v1.ListServicesRequest
+	18, // 26: asof.v1.FeatureStore.DescribeService:input_type -> asof.v1.DescribeServiceRequest
+	22, // 27: asof.v1.FeatureStore.GetStatus:input_type -> asof.v1.GetStatusRequest
+	2,  // 28: asof.v1.FeatureStore.GetFeatures:output_type -> asof.v1.GetFeaturesResponse
+	2,  // 29: asof.v1.FeatureStore.StreamFeatures:output_type -> asof.v1.GetFeaturesResponse
+	16, // 30: asof.v1.FeatureStore.ListServices:output_type -> asof.v1.ListServicesResponse
+	19, // 31: asof.v1.FeatureStore.DescribeService:output_type -> asof.v1.DescribeServiceResponse
+	23, // 32: asof.v1.FeatureStore.GetStatus:output_type -> asof.v1.GetStatusResponse
+	28, // [28:33] is the sub-list for method output_type
+	23, // [23:28] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_asof_v1_feature_store_proto_init() }
@@ -1260,11 +1862,7 @@ func file_asof_v1_feature_store_proto_init() {
 	if File_asof_v1_feature_store_proto != nil {
 		return
 	}
-	file_asof_v1_feature_store_proto_msgTypes[0].OneofWrappers = []any{
-		(*GetFeaturesRequest_Service)(nil),
-		(*GetFeaturesRequest_Features)(nil),
-	}
-	file_asof_v1_feature_store_proto_msgTypes[6].OneofWrappers = []any{
+	file_asof_v1_feature_store_proto_msgTypes[4].OneofWrappers = []any{
 		(*Values_Bools)(nil),
 		(*Values_Int32S)(nil),
 		(*Values_Int64S)(nil),
@@ -1281,7 +1879,7 @@ func file_asof_v1_feature_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_asof_v1_feature_store_proto_rawDesc), len(file_asof_v1_feature_store_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	FeatureStore_GetFeatures_FullMethodName = "/asof.v1.FeatureStore/GetFeatures"
+	FeatureStore_GetFeatures_FullMethodName     = "/asof.v1.FeatureStore/GetFeatures"
+	FeatureStore_StreamFeatures_FullMethodName  = "/asof.v1.FeatureStore/StreamFeatures"
+	FeatureStore_ListServices_FullMethodName    = "/asof.v1.FeatureStore/ListServices"
+	FeatureStore_DescribeService_FullMethodName = "/asof.v1.FeatureStore/DescribeService"
+	FeatureStore_GetStatus_FullMethodName       = "/asof.v1.FeatureStore/GetStatus"
 )
 
 // FeatureStoreClient is the client API for FeatureStore service.
@@ -30,13 +34,26 @@ const (
 //
 // FeatureStore answers with the online values of entity keys.
 type FeatureStoreClient interface {
-	// GetFeatures returns the values that the features of a service, or features by name, have now for each of the
+	// GetFeatures returns the values that the features of a service, or features by name, have now for each row of
 	// keys: what a training set would hold for them at the views' watermarks.
 	//
 	// Errors: INVALID_ARGUMENT for a request that cannot be answered, with a google.rpc.BadRequest detail that names the
 	// field; NOT_FOUND for a service, view or feature that does not exist; UNAVAILABLE when a view's definition has changed
 	// and its values are not yet published anew. A key without values is no error: see Status.
 	GetFeatures(ctx context.Context, in *GetFeaturesRequest, opts ...grpc.CallOption) (*GetFeaturesResponse, error)
+	// StreamFeatures is GetFeatures for many rows. Each request is answered by as many responses as it takes for each to stay
+	// below 4 MiB; they come in the order of the requests and of their rows. A request that asks for neither service nor features asks for
+	// what the one before it did. Nothing is read of the next request before the last one is answered, so that neither side
+	// has to hold more than a few messages.
+	StreamFeatures(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[GetFeaturesRequest, GetFeaturesResponse], error)
+	// ListServices returns the services that can be asked for.
+	ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error)
+	// DescribeService tells what a service takes, what it answers with, and how fresh that is.
+	//
+	// Errors: NOT_FOUND for a service that does not exist.
+	DescribeService(ctx context.Context, in *DescribeServiceRequest, opts ...grpc.CallOption) (*DescribeServiceResponse, error)
+	// GetStatus tells which views are published, and up to what time.
+	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 }
 
 type featureStoreClient struct {
@@ -57,19 +74,75 @@ func (c *featureStoreClient) GetFeatures(ctx context.Context, in *GetFeaturesReq
 	return out, nil
 }
 
+func (c *featureStoreClient) StreamFeatures(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[GetFeaturesRequest, GetFeaturesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FeatureStore_ServiceDesc.Streams[0], FeatureStore_StreamFeatures_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetFeaturesRequest, GetFeaturesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FeatureStore_StreamFeaturesClient = grpc.BidiStreamingClient[GetFeaturesRequest, GetFeaturesResponse]
+
+func (c *featureStoreClient) ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListServicesResponse)
+	err := c.cc.Invoke(ctx, FeatureStore_ListServices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *featureStoreClient) DescribeService(ctx context.Context, in *DescribeServiceRequest, opts ...grpc.CallOption) (*DescribeServiceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DescribeServiceResponse)
+	err := c.cc.Invoke(ctx, FeatureStore_DescribeService_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *featureStoreClient) GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetStatusResponse)
+	err := c.cc.Invoke(ctx, FeatureStore_GetStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FeatureStoreServer is the server API for FeatureStore service.
 // All implementations must embed UnimplementedFeatureStoreServer
 // for forward compatibility.
 //
 // FeatureStore answers with the online values of entity keys.
 type FeatureStoreServer interface {
-	// GetFeatures returns the values that the features of a service, or features by name, have now for each of the
+	// GetFeatures returns the values that the features of a service, or features by name, have now for each row of
 	// keys: what a training set would hold for them at the views' watermarks.
 	//
 	// Errors: INVALID_ARGUMENT for a request that cannot be answered, with a google.rpc.BadRequest detail that names the
 	// field; NOT_FOUND for a service, view or feature that does not exist; UNAVAILABLE when a view's definition has changed
 	// and its values are not yet published anew. A key without values is no error: see Status.
 	GetFeatures(context.Context, *GetFeaturesRequest) (*GetFeaturesResponse, error)
+	// StreamFeatures is GetFeatures for many rows. Each request is answered by as many responses as it takes for each to stay
+	// below 4 MiB; they come in the order of the requests and of their rows. A request that asks for neither service nor features asks for
+	// what the one before it did. Nothing is read of the next request before the last one is answered, so that neither side
+	// has to hold more than a few messages.
+	StreamFeatures(grpc.BidiStreamingServer[GetFeaturesRequest, GetFeaturesResponse]) error
+	// ListServices returns the services that can be asked for.
+	ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error)
+	// DescribeService tells what a service takes, what it answers with, and how fresh that is.
+	//
+	// Errors: NOT_FOUND for a service that does not exist.
+	DescribeService(context.Context, *DescribeServiceRequest) (*DescribeServiceResponse, error)
+	// GetStatus tells which views are published, and up to what time.
+	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	mustEmbedUnimplementedFeatureStoreServer()
 }
 
@@ -82,6 +155,18 @@ type UnimplementedFeatureStoreServer struct{}
 
 func (UnimplementedFeatureStoreServer) GetFeatures(context.Context, *GetFeaturesRequest) (*GetFeaturesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFeatures not implemented")
+}
+func (UnimplementedFeatureStoreServer) StreamFeatures(grpc.BidiStreamingServer[GetFeaturesRequest, GetFeaturesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFeatures not implemented")
+}
+func (UnimplementedFeatureStoreServer) ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListServices not implemented")
+}
+func (UnimplementedFeatureStoreServer) DescribeService(context.Context, *DescribeServiceRequest) (*DescribeServiceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DescribeService not implemented")
+}
+func (UnimplementedFeatureStoreServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
 }
 func (UnimplementedFeatureStoreServer) mustEmbedUnimplementedFeatureStoreServer() {}
 func (UnimplementedFeatureStoreServer) testEmbeddedByValue()                      {}
@@ -122,6 +207,67 @@ func _FeatureStore_GetFeatures_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FeatureStore_StreamFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(FeatureStoreServer).StreamFeatures(&grpc.GenericServerStream[GetFeaturesRequest, GetFeaturesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FeatureStore_StreamFeaturesServer = grpc.BidiStreamingServer[GetFeaturesRequest, GetFeaturesResponse]
+
+func _FeatureStore_ListServices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListServicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FeatureStoreServer).ListServices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FeatureStore_ListServices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FeatureStoreServer).ListServices(ctx, req.(*ListServicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FeatureStore_DescribeService_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DescribeServiceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FeatureStoreServer).DescribeService(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FeatureStore_DescribeService_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FeatureStoreServer).DescribeService(ctx, req.(*DescribeServiceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FeatureStore_GetStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FeatureStoreServer).GetStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FeatureStore_GetStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FeatureStoreServer).GetStatus(ctx, req.(*GetStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FeatureStore_ServiceDesc is the grpc.ServiceDesc for FeatureStore service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -133,7 +279,26 @@ var FeatureStore_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetFeatures",
 			Handler:    _FeatureStore_GetFeatures_Handler,
 		},
+		{
+			MethodName: "ListServices",
+			Handler:    _FeatureStore_ListServices_Handler,
+		},
+		{
+			MethodName: "DescribeService",
+			Handler:    _FeatureStore_DescribeService_Handler,
+		},
+		{
+			MethodName: "GetStatus",
+			Handler:    _FeatureStore_GetStatus_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamFeatures",
+			Handler:       _FeatureStore_StreamFeatures_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "asof/v1/feature_store.proto",
 }

@@ -2,91 +2,14 @@ package server
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/nearest"
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
-
-// readKeys turns the key columns of a request into those that w needs, and returns their number of rows. It reports all faults
-// at once, each with the path of its field.
-func readKeys(columns []*asofv1.KeyColumn, w *wanted) (map[string]arrow.Array, int, error) {
-	var f faults
-	fields := w.service.KeyFields()
-	needed, types := make([]string, len(fields)), map[string]feature.Type{}
-	for i, field := range fields {
-		needed[i], types[field.Name] = field.Name, field.Type
-	}
-	keys, rows, at := map[string]arrow.Array{}, -1, map[string]int{}
-	for i, c := range columns {
-		path := fmt.Sprintf("keys[%d]", i)
-		t, known := types[c.GetName()]
-		if first, twice := at[c.GetName()]; twice {
-			f.add(path+".name", "column %s is keys[%d] already", c.GetName(), first)
-			continue
-		}
-		at[c.GetName()] = i
-		if !known {
-			f.add(path+".name", "%s has no key column %q%s", w.subject, c.GetName(), keysHint(c.GetName(), needed))
-			continue
-		}
-		column := readColumn(&f, path, c, t, w.subject)
-		if column == nil {
-			continue
-		}
-		if rows < 0 {
-			rows = column.Len()
-		}
-		if column.Len() != rows {
-			f.add(path+".values", "column %s has %d rows, the columns before it have %d: all need the same number", c.GetName(), column.Len(), rows)
-		}
-		keys[c.GetName()] = column
-	}
-	for _, field := range fields {
-		if _, given := at[field.Name]; !given {
-			f.add("keys", "%s needs the key column %s (%s)", w.subject, field.Name, field.Type)
-		}
-	}
-	if len(fields) == 0 {
-		rows = 1
-	}
-	return keys, rows, f.err()
-}
-
-func keysHint(name string, needed []string) string {
-	if len(needed) == 0 {
-		return ": it takes no keys"
-	}
-	if hint := nearest.Hint(name, needed); hint != "" {
-		return hint
-	}
-	return ": it needs " + strings.Join(needed, ", ")
-}
-
-// readColumn turns one key column into one of type t. It returns nil when there are faults.
-func readColumn(f *faults, path string, c *asofv1.KeyColumn, t feature.Type, subject string) arrow.Array {
-	v := c.GetValues()
-	field, got, n := kindOf(v)
-	if field == "" {
-		f.add(path+".values", "column %s has no values, %s needs %s", c.GetName(), subject, t)
-		return nil
-	}
-	if got != t {
-		f.add(path+".values."+field, "column %s has %d values of type %s, %s needs %s", c.GetName(), n, got, subject, t)
-		return nil
-	}
-	valid, misfit := validRows(v.GetNullRows(), n)
-	if misfit >= 0 {
-		f.add(fmt.Sprintf("%s.values.null_rows[%d]", path, misfit), "row %d of column %s, which has %d: rows are counted from 0, ascending", v.GetNullRows()[misfit], c.GetName(), n)
-		return nil
-	}
-	return buildScalars(v, valid)
-}
 
 // validRows tells which of n rows are not NULL. Misfit is the first of nulls that is no row or not ascending, else -1.
 func validRows(nulls []uint32, n int) (valid []bool, misfit int) {

@@ -1,0 +1,75 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/online"
+	asofv1 "github.com/asof-store/asof/proto/asof/v1"
+)
+
+// wideModel has a service of features of float64 from three views of customers, as many in each as there are in all, more or less.
+func wideModel(features int) *Model {
+	m := &Model{Services: map[string]*feature.Service{}, Views: map[string]*feature.View{}}
+	svc := &feature.Service{Name: "wide"}
+	for v := range 3 {
+		view := &feature.View{Name: fmt.Sprintf("view_%d", v), Online: true, Hash: "h", Keys: []feature.Field{{Name: fieldCustomer, Type: feature.Scalar(feature.Int64)}}}
+		ref := feature.Ref{View: view, KeyColumns: []string{fieldCustomer}}
+		for f := v; f < features; f += 3 {
+			ref.Features = append(ref.Features, len(view.Features))
+			view.Features = append(view.Features, feature.Feature{Field: feature.Field{Name: fmt.Sprintf("feature_%02d", f), Type: feature.Scalar(feature.Float64)}})
+		}
+		m.Views[view.Name] = view
+		svc.Refs = append(svc.Refs, ref)
+	}
+	m.Services[svc.Name] = svc
+	return m
+}
+
+// wideStore has so many customers of wideModel's views.
+func wideStore(b *testing.B, m *Model, customers int) *online.Store {
+	b.Helper()
+	s := newStore(b, testModel())
+	for _, v := range m.Views {
+		rows := make([][]any, customers)
+		for i := range rows {
+			rows[i] = []any{int64(i), hour}
+			for f := range v.Features {
+				rows[i] = append(rows[i], float64(i)+float64(f)/100)
+			}
+		}
+		put(b, s, v, 1, rows)
+	}
+	return s
+}
+
+// BenchmarkServe asks for keys times features of three views, without a connection, which costs what gRPC costs:
+//
+//	go test ./server -run='^$' -bench=Serve -benchmem
+func BenchmarkServe(b *testing.B) {
+	for _, c := range []struct{ keys, features int }{{1, 20}, {100, 50}, {500, 50}} {
+		b.Run(fmt.Sprintf("%dx%d", c.keys, c.features), func(b *testing.B) {
+			const customers = 10_000
+			m := wideModel(c.features)
+			s, err := New(wideStore(b, m, customers), func() *Model { return m }, Options{Now: clockAt(2 * hour)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ids := make([]int64, c.keys)
+			req := ofService("wide", ints(fieldCustomer, ids...))
+			next := uint64(1)
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range ids {
+					next = next*6364136223846793005 + 1442695040888963407
+					ids[i] = int64(next>>33) % customers
+				}
+				if r, err := s.GetFeatures(context.Background(), req); err != nil || r.GetColumns()[0].GetStatuses()[0] != byte(asofv1.Status_STATUS_PRESENT) {
+					b.Fatal(r, err)
+				}
+			}
+		})
+	}
+}
