@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,7 +26,12 @@ func (b *bench) machine() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	where := fmt.Sprintf("%d processors (%s), %s of memory, %s/%s, %s", runtime.NumCPU(), entry(string(info), "model name"), entry(string(memory), "MemTotal"), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	kilobytes, _, _ := strings.Cut(entry(string(memory), "MemTotal"), " ")
+	size, err := strconv.ParseInt(kilobytes, 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("the size of this machine's memory: %w", err)
+	}
+	where := fmt.Sprintf("%d processors (%s), %.1f GiB of memory, %s/%s, %s", runtime.NumCPU(), entry(string(info), "model name"), float64(size)/(1<<20), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	if b.python != "" {
 		where += ", " + strings.Join(strings.Fields(strings.ReplaceAll(peerVersions, "==", " ")), " ")
 	}

@@ -24,7 +24,7 @@ func benchLimits(ctx context.Context, b *bench, r *report) error {
 		return err
 	}
 	for _, l := range limits() {
-		t.Do, t.Limit, t.Out = "limit", l.name, b.path("limit")
+		t.Do, t.Limit, t.Out = "limit", l.name, b.output("limit")
 		figures, err := b.inTurn(ctx, []contender{{name: l.name, once: doing(t)}})
 		if err != nil {
 			return err

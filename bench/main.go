@@ -53,7 +53,11 @@ type bench struct {
 	out    io.Writer
 }
 
+// path is where generated data of that name lies, for all suites and later runs.
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+// output is where a suite writes what is removed after it.
+func (b *bench) output(name string) string { return filepath.Join(b.dir, "output", name) }
 
 // rows is a size of data, in the scale of this run.
 func (b *bench) rows(n int) int { return max(1, n/b.scale) }
@@ -99,7 +103,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		ran = true
 		fmt.Fprintf(out, "\n%s\n", s.name)
 		r := &report{out: out}
-		if err := s.run(ctx, b, r); err != nil {
+		if err := b.run(ctx, s, r); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		if *docs == "" {
@@ -113,6 +117,15 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return fmt.Errorf("there is no suite %q: choose one of %s", *only, strings.Join(names, ", "))
 	}
 	return nil
+}
+
+// run runs a suite in a new directory of outputs.
+func (b *bench) run(ctx context.Context, s suite, r *report) (err error) {
+	if err := errors.Join(os.RemoveAll(b.output("")), os.MkdirAll(b.output(""), 0o755)); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.output(""))) }()
+	return s.run(ctx, b, r)
 }
 
 // runTask does the task on in, in this process, and prints its outcome for the parent.

@@ -36,14 +36,14 @@ func benchMaterializeSort(ctx context.Context, b *bench, r *report) error {
 
 // sourceTask is the task of materializing 20 M rows, which it has made.
 func (b *bench) sourceTask(ctx context.Context) (t task, err error) {
-	t = task{Do: "materialize", Shape: b.usual(), Out: b.path("materialized")}
+	t = task{Do: "materialize", Shape: b.usual(), Out: b.output("materialized")}
 	t.Data, err = b.made(ctx, "source-"+t.Shape.name(), task{Do: "make-source", Shape: t.Shape})
 	return t, err
 }
 
 // benchMaterializeTiles makes tiles of an hour of 20 M events, some five of which fall into each.
 func benchMaterializeTiles(ctx context.Context, b *bench, r *report) error {
-	t := task{Do: "materialize", Shape: b.events(20*million, 2000), Out: b.path("materialized")}
+	t := task{Do: "materialize", Shape: b.events(20*million, 2000), Out: b.output("materialized")}
 	var err error
 	if t.Data, err = b.made(ctx, "hours-"+t.Shape.name(), task{Do: "make-events", Shape: t.Shape, Hourly: true}); err != nil {
 		return err
@@ -79,12 +79,12 @@ func benchIncremental(ctx context.Context, b *bench, r *report) error {
 	}
 	// The files of the source by other names, so that more can be put beside them.
 	full := source
-	full.Data, full.Out = b.path("incremental"), b.path("incremental-full")
+	full.Data, full.Out = b.output("source"), b.output("full")
 	if err := linkProject(source.Data, full.Data); err != nil {
 		return err
 	}
 	incremental := full
-	incremental.Out, incremental.Keep = b.path("incremental-kept"), true
+	incremental.Out, incremental.Keep = b.output("kept"), true
 	if err := os.RemoveAll(incremental.Out); err != nil {
 		return err
 	}

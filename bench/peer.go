@@ -45,7 +45,7 @@ type peerHistory struct {
 func (b *bench) peers(q question, names ...string) []contender {
 	var all []contender
 	for _, name := range names {
-		q.Peer, q.Out = name, b.path("peer-"+name+".parquet")
+		q.Peer, q.Out = name, b.output("peer-"+name+".parquet")
 		compare := q
 		compare.Peer, compare.Do = peerDuckDB, "compare"
 		all = append(all, contender{name: name, once: b.asking(q), check: b.asking(compare)})

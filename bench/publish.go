@@ -26,13 +26,13 @@ import (
 func benchPublish(ctx context.Context, b *bench, r *report) error {
 	s := b.usual()
 	s.Rows, s.Features = 2*s.Keys, 20
-	t := task{Do: "publish", Shape: s, Out: b.path("published")}
+	t := task{Do: "publish", Shape: s, Out: b.output("published")}
 	var err error
 	if t.Data, err = b.made(ctx, "history-"+s.name(), task{Do: "make-history", Shape: s}); err != nil {
 		return err
 	}
 	check, batch := t, t
-	check.Do, batch.Do, batch.Data, batch.Out = "check-published", "write-batch", t.Out, b.path("written")
+	check.Do, batch.Do, batch.Data, batch.Out = "check-published", "write-batch", t.Out, b.output("written")
 	defaults := batch
 	defaults.Defaults = true
 	st, err := b.stand(ctx, r, "", "", "keys", int64(s.Keys), []contender{
