@@ -204,7 +204,7 @@ func makeHistory(ctx context.Context, t task) (outcome, error) {
 			}
 		}
 	}
-	return outcome{Seconds: 1, Count: int64(s.Rows) * int64(s.Views)}, nil
+	return outcome{Count: int64(s.Rows) * int64(s.Views)}, nil
 }
 
 // history yields the rows [first, end) of every key of a view, sorted.
@@ -276,7 +276,7 @@ func makeSpine(_ context.Context, t task) (outcome, error) {
 		return outcome{}, err
 	}
 	n := len(t.Shape.keyFields())
-	return outcome{Seconds: 1, Count: int64(t.Spine)}, writeFile(filepath.Join(t.Out, spineName), t.Shape.spineFields(), t.Spine, func(b *array.RecordBuilder, emit func() error) error {
+	return outcome{Count: int64(t.Spine)}, writeFile(filepath.Join(t.Out, spineName), t.Shape.spineFields(), t.Spine, func(b *array.RecordBuilder, emit func() error) error {
 		for i, row := range t.spineRows() {
 			b.Field(0).(*array.Int64Builder).Append(int64(i))
 			appendKey(b, 1, t.Shape.key(row.key, row.known))

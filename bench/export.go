@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/asof-store/asof/internal/disk"
@@ -122,21 +119,6 @@ const trainingName = "training.parquet"
 
 func (t task) spinePath() string { return filepath.Join(filepath.Dir(t.Out), spineName) }
 
-// standing is what a suite has measured: asof first, then the peers.
-type standing struct {
-	names   []string
-	figures []figure
-	x       int // what they are to be plotted against
-}
-
-func (s standing) at(x int) standing {
-	s.x = x
-	return s
-}
-
-// ratio is how many times the time of asof the first peer takes.
-func (s standing) ratio() float64 { return s.figures[1].Seconds / s.figures[0].Seconds }
-
 // besideExport measures an export in turn with the peers. What asof exports is compared with what the generator knows, and the peers'
 // training sets with that. name is that of the closing line; "" leaves it out.
 func (b *bench) besideExport(ctx context.Context, r *report, name, what string, t task) (standing, error) {
@@ -155,53 +137,6 @@ func (b *bench) besideExport(ctx context.Context, r *report, name, what string, 
 		contenders = append(contenders, b.peers(ask, peerDuckDB, peerPolars)...)
 	}
 	return b.stand(ctx, r, name, what, "spine rows", int64(t.Spine), contenders)
-}
-
-// stand measures contenders that do count things each, and prints how they stand.
-func (b *bench) stand(ctx context.Context, r *report, name, what, unit string, count int64, contenders []contender) (standing, error) {
-	figures, err := b.inTurn(ctx, contenders)
-	if errors.Is(err, errUnequal) && name != "" {
-		r.unequal(name)
-	}
-	if err != nil {
-		return standing{}, err
-	}
-	s := standing{figures: figures}
-	for i, c := range contenders {
-		figures[i].Count = count
-		s.names = append(s.names, c.name)
-		if what != "" {
-			c.name += ", " + what
-		}
-		r.show(c.name, figures[i], unit)
-	}
-	if name != "" && len(figures) > 1 {
-		r.close(name, figures[0], figures[1])
-	}
-	return s, nil
-}
-
-// worst measures the cases of a suite and closes with the line of the one that stands worst.
-func worst[C any](r *report, name string, measure func(C) (standing, error), cases ...C) error {
-	var least *standing
-	for _, c := range cases {
-		s, err := measure(c)
-		if err != nil {
-			return err
-		}
-		if len(s.figures) > 1 && (least == nil || s.ratio() < least.ratio()) {
-			least = &s
-		}
-	}
-	if least != nil {
-		r.close(name, least.figures[0], least.figures[1])
-	}
-	return nil
-}
-
-// doing returns what does t once.
-func doing(t task) func(context.Context) (figure, error) {
-	return func(ctx context.Context) (figure, error) { return measure(ctx, t) }
 }
 
 // exportQuestion is what a peer is asked instead of t.
@@ -279,45 +214,4 @@ func historyFiles(ctx context.Context, warehouse, view string) (paths []string, 
 		paths = append(paths, f.Path)
 	}
 	return paths, nil
-}
-
-// countingDisk is the operating system's file system, and counts the bytes that are read of data files.
-type countingDisk struct {
-	disk.OS
-	read atomic.Int64
-}
-
-// OpenFile opens a file whose reads are counted.
-func (d *countingDisk) OpenFile(path string, flag int, perm fs.FileMode) (disk.File, error) {
-	f, err := d.OS.OpenFile(path, flag, perm)
-	if err != nil || !strings.HasSuffix(path, ".parquet") {
-		return f, err
-	}
-	return &countingFile{File: f, read: &d.read}, nil
-}
-
-type countingFile struct {
-	disk.File
-	read *atomic.Int64
-}
-
-// ReadAt counts what it reads.
-func (f *countingFile) ReadAt(p []byte, at int64) (int, error) {
-	n, err := f.File.ReadAt(p, at)
-	f.read.Add(int64(n))
-	return n, err
-}
-
-// Read counts what it reads.
-func (f *countingFile) Read(p []byte) (int, error) {
-	n, err := f.File.Read(p)
-	f.read.Add(int64(n))
-	return n, err
-}
-
-func bytesText(n int64) string {
-	if n < 10<<20 {
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%d MB", n>>20)
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -160,7 +159,7 @@ func badgerOptions(dir string, defaults bool) badger.Options {
 
 // published returns all keys and values of an online store, as they lie there.
 func published(dir string) (keys, values [][]byte, err error) {
-	db, err := badger.Open(badgerOptions(filepath.Clean(dir), false).WithReadOnly(true))
+	db, err := badger.Open(badgerOptions(dir, false).WithReadOnly(true))
 	if err != nil {
 		return nil, nil, err
 	}
