@@ -45,12 +45,12 @@ generate-check: ## fails when that code is stale
 	@diff -r --exclude='*.proto' --exclude='*.yaml' --exclude=openapi.go --exclude='*.yaml' proto build/_generated || \
 		{ echo "The generated code is stale: run make generate, and commit what it changes."; exit 1; }
 
-PEERS = build/peers/bin/python
+PEERS = bench/.venv/bin/python
 
-bench: ## the benchmarks of docs/benchmarks.md; ONLY=join runs one part, and bench-peers puts DuckDB beside it
+bench: ## the benchmarks, and docs/benchmarks.md with their results; ONLY=export-asof runs one, and bench-peers puts DuckDB and Polars beside it
 	$(GO) build -o build/asof-bench ./bench
-	build/asof-bench $(if $(ONLY),-only $(ONLY)) $(if $(wildcard $(PEERS)),-peer $(PEERS))
+	build/asof-bench -docs docs $(if $(ONLY),-only $(ONLY)) $(if $(wildcard $(PEERS)),-python $(PEERS))
 
-bench-peers: ## DuckDB from PyPI below build/, for bench alone; needs Python 3
-	python3 -m venv build/peers
-	build/peers/bin/pip install --quiet --requirement bench/peers.txt
+bench-peers: ## DuckDB and Polars from PyPI below bench/, for bench alone; needs Python 3
+	python3 -m venv bench/.venv
+	bench/.venv/bin/pip install --quiet --requirement bench/peers.txt

@@ -4,212 +4,225 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"math/rand/v2"
+	"math"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/definitions"
-	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/tabular"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
-	"github.com/asof-store/asof/online"
 )
 
-// sourceYAML defines the view over the generated source files.
-const sourceYAML = `entities:
-  - {name: customer, keys: {customer_id: int64}}
-sources:
-  - {name: rows, parquet: "source/*.parquet", event_time: event_time}
-views:
-  - name: spend
-    entity: customer
-    source: rows
-    features:
-      - {name: f0, type: float64}
-      - {name: f1, type: float64}
-      - {name: f2, type: float64}
-      - {name: f3, type: float64}
-`
-
-// tilesYAML defines tiles of an hour over the events in a directory.
-const tilesYAML = `entities:
-  - {name: customer, keys: {customer_id: int64}}
-sources:
-  - {name: events, parquet: "%s/*.parquet", event_time: event_time}
-views:
-  - name: spend
-    entity: customer
-    source: events
-    online: false
-    granularity: 1h
-    aggregations:
-      - {function: count, windows: [7d]}
-      - {function: sum, column: amount, windows: [7d]}
-      - {function: max, column: amount, windows: [7d]}
-`
-
-// benchMaterialize measures how 20 M rows in the order of their time become sorted history, beside the peer that sorts them.
-func benchMaterialize(ctx context.Context, b *bench) error {
-	fmt.Println("materialize-sort: 20 M rows of 20 Parquet files, in order of time -> history sorted by key")
-	data, err := b.made(ctx, "source-20M", task{Do: "make-source", History: 20 * million})
+// benchMaterializeSort makes sorted history of 20 M rows that come in no order, in 1 GiB.
+func benchMaterializeSort(ctx context.Context, b *bench, r *report) error {
+	t, err := b.sourceTask(ctx)
 	if err != nil {
 		return err
 	}
-	t := task{Do: "materialize", Data: data, Out: b.path("materialized"), Memory: 1 << 30}
-	if err := b.besideSort(ctx, "materialize-sort", t, peerTask{Do: "sort", Spine: filepath.Join(data, "source", "*.parquet")}); err != nil {
+	for _, memory := range []int64{256 << 20, 1 << 30} {
+		t.Memory = memory
+		name := map[int64]string{1 << 30: "materialize-sort"}[memory]
+		if err := b.besideMaterialize(ctx, r, name, fmt.Sprintf("--memory %dMiB", memory>>20), t, question{Do: "sort", Keys: []string{"customer_id"}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sourceTask is the task of materializing 20 M rows, which it has made.
+func (b *bench) sourceTask(ctx context.Context) (t task, err error) {
+	t = task{Do: "materialize", Shape: b.usual(), Out: b.output("materialized")}
+	t.Data, err = b.made(ctx, "source-"+t.Shape.name(), task{Do: "make-source", Shape: t.Shape})
+	return t, err
+}
+
+// benchMaterializeTiles makes tiles of an hour of 20 M events, some five of which fall into each.
+func benchMaterializeTiles(ctx context.Context, b *bench, r *report) error {
+	t := task{Do: "materialize", Shape: b.events(20*million, 2000), Out: b.output("materialized")}
+	var err error
+	if t.Data, err = b.made(ctx, "hours-"+t.Shape.name(), task{Do: "make-events", Shape: t.Shape, Hourly: true}); err != nil {
 		return err
 	}
-	t.Memory = 256 << 20
-	_, err = b.measured(ctx, "materialize --memory 256MiB", "rows", t)
+	return b.besideMaterialize(ctx, r, "materialize-tiles", "1 h tiles", t, question{Do: "tiles", Columns: []string{"amount__max", "amount__sum", "rows__count"}})
+}
+
+// besideMaterialize measures a materialization in turn with the peers that can do it, and compares all rows, in their order.
+func (b *bench) besideMaterialize(ctx context.Context, r *report, name, what string, t task, q question) error {
+	contenders := []contender{{name: "asof", once: doing(t)}}
+	if b.python != "" {
+		q.Source, q.Warehouse = filepath.Join(t.Data, "source", "*.parquet"), t.Out
+		names := []string{peerDuckDB}
+		if q.Do == "sort" {
+			names = append(names, peerPolars)
+			for _, f := range t.Shape.views()[0].Features {
+				q.Columns = append(q.Columns, f.Name)
+			}
+		}
+		q.Columns = append(q.Columns, "customer_id", "event_time")
+		contenders = append(contenders, b.peers(q, names...)...)
+	}
+	_, err := b.stand(ctx, r, name, what, "rows", int64(t.Shape.Rows), contenders)
 	return err
 }
 
-// benchTiles measures how 20 M events become tiles of an hour, beside the peer that groups and sorts them.
-func benchTiles(ctx context.Context, b *bench) error {
-	fmt.Println("materialize-tiles: 20 M events of 20 k keys over 90 days -> tiles of an hour: count, sum and max")
-	events, err := b.made(ctx, "events-20M-of-20000", task{Do: "make-events", History: 20 * million, Keys: 20_000})
+// benchIncremental measures runs that find 0.1 % of new rows, in turn with runs over all rows; in the end both histories must hold the
+// same.
+func benchIncremental(ctx context.Context, b *bench, r *report) error {
+	source, err := b.sourceTask(ctx)
 	if err != nil {
 		return err
 	}
-	source, err := filepath.Abs(filepath.Join(events, "source"))
+	// The files of the source by other names, so that more can be put beside them.
+	full := source
+	full.Data, full.Out = b.output("source"), b.output("full")
+	if err := linkProject(source.Data, full.Data); err != nil {
+		return err
+	}
+	incremental := full
+	incremental.Out, incremental.Keep = b.output("kept"), true
+	if err := os.RemoveAll(incremental.Out); err != nil {
+		return err
+	}
+	if _, err := measure(ctx, incremental); err != nil {
+		return err
+	}
+	added := 0
+	figures, err := b.inTurn(ctx, []contender{
+		{name: "full run", once: doing(full)},
+		{name: "incremental run", once: func(ctx context.Context) (figure, error) {
+			added++
+			name := filepath.Join(full.Data, "source", fmt.Sprintf("added-%02d.parquet", added))
+			if err := full.Shape.sourceFile(name, sourceFiles+added-1, full.Shape.Rows/1000); err != nil {
+				return figure{}, err
+			}
+			return measure(ctx, incremental)
+		}},
+	})
 	if err != nil {
 		return err
 	}
-	dir := b.path("tiles-20M")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	figures[0].Count, figures[1].Count = int64(full.Shape.Rows), int64(full.Shape.Rows/1000)
+	r.show("full run", figures[0], "rows")
+	r.show("run with 0.1 % of new rows", figures[1], "rows")
+	if err := sameHistory(ctx, full, incremental); err != nil {
+		r.unequal("incremental")
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "features.yaml"), fmt.Appendf(nil, tilesYAML, source), 0o644); err != nil {
-		return err
-	}
-	t := task{Do: "materialize", Data: dir, Out: b.path("materialized-tiles"), Memory: 1 << 30}
-	return b.besideSort(ctx, "materialize-tiles", t, peerTask{Do: "group", Spine: filepath.Join(source, "*.parquet")})
+	r.close("incremental", figures[1], figures[0])
+	return nil
 }
 
-// besideSort measures t and the peer in turn, and compares their results row by row, as both are sorted.
-func (b *bench) besideSort(ctx context.Context, name string, t task, p peerTask) error {
-	p.Out = b.path("peer.parquet")
-	var ours, theirs []figure
-	for range b.repeat {
-		f, err := measure(ctx, t)
+// sameHistory fails unless two warehouses hold the same rows, once the first of them has been made anew.
+func sameHistory(ctx context.Context, a, b task) error {
+	if _, err := measure(ctx, a); err != nil {
+		return err
+	}
+	var sums [2]figure
+	for i, t := range []task{a, b} {
+		t.Do = "digest"
+		var err error
+		if sums[i], err = measure(ctx, t); err != nil {
+			return err
+		}
+	}
+	if sums[0].outcome != sums[1].outcome {
+		return fmt.Errorf("%w: %d rows with the digest %s, and %d with %s", errUnequal, sums[0].Count, sums[0].Digest, sums[1].Count, sums[1].Digest)
+	}
+	return nil
+}
+
+// linkProject makes a project directory that has the definitions and source files of another.
+func linkProject(from, to string) error {
+	if err := errors.Join(os.RemoveAll(to), os.MkdirAll(filepath.Join(to, "source"), 0o755)); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(from, "source", "*.parquet"))
+	if err != nil {
+		return err
+	}
+	for _, f := range append(files, filepath.Join(from, definitionsName)) {
+		name, err := filepath.Rel(from, f)
 		if err != nil {
 			return err
 		}
-		ours = append(ours, f)
-		if b.peer == "" {
-			continue
-		}
-		if f, err = b.askPeer(ctx, p); err != nil {
+		if err := os.Link(f, filepath.Join(to, name)); err != nil {
 			return err
 		}
-		theirs = append(theirs, f)
-	}
-	us := medianOf(ours)
-	show("materialize --memory 1GiB", us, "rows")
-	if b.peer == "" {
-		fmt.Println("  no peer beside it: run make bench-peers, which installs DuckDB below build/")
-		return nil
-	}
-	them := medianOf(theirs)
-	show("  DuckDB, "+p.Do, them, "rows")
-	t.Data = t.Out
-	files, err := historyFiles(ctx, t)
-	if err != nil {
-		return err
-	}
-	slices.Sort(files)
-	unequal, err := b.askPeer(ctx, peerTask{Do: "compare-" + p.Do, History: files, Out: p.Out})
-	if err != nil {
-		return err
-	}
-	fmt.Printf("bench %s ratio_time=%.2f ratio_memory=%.2f equal=%t\n", name, them.Seconds/us.Seconds, float64(them.Peak)/float64(us.Peak), unequal.Count == 0)
-	if unequal.Count != 0 {
-		return fmt.Errorf("%d rows of the peer's result are not ours", unequal.Count)
 	}
 	return nil
 }
 
-// benchIncremental measures a run that finds 0.1 % more rows, in a new file, than the run before it; both publish.
-func benchIncremental(ctx context.Context, b *bench) error {
-	fmt.Println("incremental: 20 k new rows after 20 M, computed and published")
-	data, err := b.made(ctx, "source-20M", task{Do: "make-source", History: 20 * million})
-	if err != nil {
-		return err
-	}
-	t := task{Do: "materialize-all", Data: data, Out: b.path("incremental"), Memory: 1 << 30}
-	full, err := b.measured(ctx, "all 20 M rows", "rows", t)
-	if err != nil {
-		return err
-	}
-	t.Do = "materialize-more" // it goes on from there
-	more, err := b.measured(ctx, "20 k rows more", "rows", t)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("bench incremental ratio_time=%.2f ratio_memory=%.2f equal=%t\n", full.Seconds/more.Seconds, float64(full.Peak)/float64(more.Peak), more.Count == moreRows)
-	return nil
-}
+// definitionsName is the file of a project's definitions.
+const definitionsName = "features.yaml"
 
-// makeSource writes t.History rows to files of a million, and the definitions beside them.
+// sourceFiles is the number of files that a source has.
+const sourceFiles = 20
+
+// makeSource writes the rows of t.Shape to files that follow each other in time, and the definitions beside them.
 func makeSource(_ context.Context, t task) (outcome, error) {
 	if err := os.MkdirAll(filepath.Join(t.Out, "source"), 0o755); err != nil {
 		return outcome{}, err
 	}
-	if err := os.WriteFile(filepath.Join(t.Out, "features.yaml"), []byte(sourceYAML), 0o644); err != nil {
+	yaml := `entities:
+  - {name: customer, keys: {customer_id: int64}}
+sources:
+  - {name: rows, parquet: "source/*.parquet", event_time: event_time}
+views:
+  - name: view0
+    entity: customer
+    source: rows
+    features:
+`
+	for _, f := range t.Shape.views()[0].Features {
+		yaml += "      - {name: " + f.Name + ", type: float64}\n"
+	}
+	if err := os.WriteFile(filepath.Join(t.Out, definitionsName), []byte(yaml), 0o644); err != nil {
 		return outcome{}, err
 	}
-	files := t.History / million
-	for f := range files {
-		if err := sourceFile(filepath.Join(t.Out, "source", fmt.Sprintf("%03d.parquet", f)), f, files, million); err != nil {
+	for f := range sourceFiles {
+		if err := t.Shape.sourceFile(filepath.Join(t.Out, "source", fmt.Sprintf("%03d.parquet", f)), f, t.Shape.Rows/sourceFiles); err != nil {
 			return outcome{}, err
 		}
 	}
-	return outcome{Seconds: 1, Count: int64(t.History)}, nil
+	return outcome{Count: int64(t.Shape.Rows)}, nil
 }
 
-// sourceFile writes rows of random keys, in the order of their times, which lie in the n-th part of the year.
-func sourceFile(path string, n, parts, rows int) error {
-	v := view(4)
-	w, err := tabular.Create(path, schemaOf(v.Columns()), tabular.WriterOptions{})
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	random := rand.New(rand.NewPCG(seed, uint64(n)))
-	b := array.NewRecordBuilder(memory.DefaultAllocator, schemaOf(v.Columns()))
-	step := yearMicros / int64(parts) / int64(rows)
-	at := int64(yearStart()) + int64(n)*(yearMicros/int64(parts))
-	for i := range rows {
-		b.Field(0).(*array.Int64Builder).Append(keyOf(random.IntN(keysMade)))
-		b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp(at + int64(i)*step))
-		for f := range v.Features {
-			b.Field(2 + f).(*array.Float64Builder).Append(random.Float64())
-		}
-		if i%batchRows == batchRows-1 || i == rows-1 {
-			if err := w.Write(b.NewRecordBatch()); err != nil {
+// sourceFile writes so many rows of random keys and times, in no order, which lie in the n-th stretch of the source's time. No two have the
+// same time.
+func (s shape) sourceFile(path string, n, rows int) error {
+	length := int64(s.Days) * dayMicros / sourceFiles
+	step := length / int64(rows)
+	return writeFile(path, s.views()[0].Columns(), rows, func(b *array.RecordBuilder, emit func() error) error {
+		for i := range rows {
+			// A prime that does not divide the number of rows leads to each of them once.
+			at := int64(start()) + int64(n)*length + int64(i)*15_485_863%int64(rows)*step
+			b.Field(0).(*array.Int64Builder).Append(keyOf(int(mix(n, i) % uint64(s.Keys))))
+			b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp(at))
+			for f := range s.Features {
+				b.Field(2 + f).(*array.Float64Builder).Append(s.value(n, i, 0, f))
+			}
+			if err := emit(); err != nil {
 				return err
 			}
 		}
-	}
-	return w.Commit()
+		return nil
+	})
 }
 
-// taskMaterialize materializes the definitions in t.Data into a new warehouse at t.Out.
+// taskMaterialize materializes the definitions in t.Data into the warehouse t.Out, a new one unless it is to be kept.
 func taskMaterialize(ctx context.Context, t task) (outcome, error) {
-	if err := os.RemoveAll(t.Out); err != nil {
-		return outcome{}, err
+	if !t.Keep {
+		if err := os.RemoveAll(t.Out); err != nil {
+			return outcome{}, err
+		}
 	}
-	start := time.Now()
-	model, err := definitions.Load(filepath.Join(t.Data, "features.yaml"), definitions.LoadOptions{})
+	begun := time.Now()
+	model, err := definitions.Load(filepath.Join(t.Data, definitionsName), definitions.LoadOptions{})
 	if err != nil {
 		return outcome{}, err
 	}
@@ -222,91 +235,56 @@ func taskMaterialize(ctx context.Context, t task) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	return outcome{Seconds: time.Since(start).Seconds(), Count: results[0].Rows}, nil
+	return outcome{Seconds: time.Since(begun).Seconds(), Count: results[0].Rows}, nil
 }
 
-// moreRows are what an incremental run finds.
-const moreRows = 20_000
-
-// taskMaterializeAll materializes and publishes the source in t.Data, by way of links to its files, into a new project at t.Out.
-func taskMaterializeAll(ctx context.Context, t task) (o outcome, err error) {
-	if err := os.RemoveAll(t.Out); err != nil {
-		return o, err
-	}
-	if err := os.MkdirAll(filepath.Join(t.Out, "source"), 0o755); err != nil {
-		return o, err
-	}
-	files, err := filepath.Glob(filepath.Join(t.Data, "source", "*.parquet"))
+// taskDigest adds up the rows of a history, each mixed into one number, so that their order does not matter.
+func taskDigest(ctx context.Context, t task) (o outcome, err error) {
+	store, err := offline.Open(ctx, t.Out, offline.Options{})
 	if err != nil {
 		return o, err
 	}
-	for _, f := range files {
-		if err := os.Link(f, filepath.Join(t.Out, "source", filepath.Base(f))); err != nil {
+	view := t.Shape.views()[0]
+	snapshot, err := store.Snapshot(ctx, view.Name)
+	if err != nil {
+		return o, err
+	}
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	runs, err := snapshot.Runs(ctx)
+	if err != nil {
+		return o, err
+	}
+	var names []string
+	for _, c := range view.Columns() {
+		names = append(names, c.Name)
+	}
+	sum := uint64(0)
+	for _, run := range runs {
+		columns, err := run.Read(ctx, names, nil)
+		if err != nil {
 			return o, err
 		}
+		for i := range run.Rows() {
+			parts := make([]int, len(columns))
+			for c, column := range columns {
+				parts[c] = bitsOf(column, i)
+			}
+			sum += mix(parts...)
+		}
+		o.Count += int64(run.Rows())
 	}
-	if err := os.WriteFile(filepath.Join(t.Out, "features.yaml"), []byte(sourceYAML), 0o644); err != nil {
-		return o, err
-	}
-	return runProject(ctx, t, yearStart()+feature.Time(yearMicros)-1)
+	o.Digest = fmt.Sprintf("%016x", sum)
+	return o, nil
 }
 
-// taskMaterializeMore writes one more file of rows to the project at t.Out, which happened after all others, and materializes and publishes them.
-func taskMaterializeMore(ctx context.Context, t task) (o outcome, err error) {
-	files, err := filepath.Glob(filepath.Join(t.Out, "source", "*.parquet"))
-	if err != nil {
-		return o, err
+func bitsOf(column arrow.Array, i int) int {
+	switch c := column.(type) {
+	case *array.Int64:
+		return int(c.Value(i))
+	case *array.Timestamp:
+		return int(c.Value(i))
+	case *array.Float64:
+		return int(math.Float64bits(c.Value(i)))
 	}
-	const parts = 360
-	n := parts + len(files)
-	if err := sourceFile(filepath.Join(t.Out, "source", fmt.Sprintf("%03d.parquet", len(files))), n, parts, moreRows); err != nil {
-		return o, err
-	}
-	return runProject(ctx, t, yearStart()+feature.Time(int64(n+1)*yearMicros/parts)-1)
+	panic("bench: no digest of " + strings.TrimSpace(column.DataType().String()))
 }
-
-// runProject brings the project at t.Out up to a time, as asof materialize does.
-func runProject(ctx context.Context, t task, to feature.Time) (o outcome, err error) {
-	start := time.Now()
-	model, err := definitions.Load(filepath.Join(t.Out, "features.yaml"), definitions.LoadOptions{})
-	if err != nil {
-		return o, err
-	}
-	store, err := offline.Open(ctx, filepath.Join(t.Out, "warehouse"), offline.Options{})
-	if err != nil {
-		return o, err
-	}
-	values, err := online.Open(filepath.Join(t.Out, "online"), online.Options{Logger: quiet()})
-	if err != nil {
-		return o, err
-	}
-	defer func() { err = errors.Join(err, values.Close()) }()
-	engine := &materialize.Engine{Offline: store, Online: values, Memory: t.Memory, Version: "bench"}
-	results, err := engine.Run(ctx, model.Views, materialize.Request{To: &to})
-	if err != nil {
-		return o, err
-	}
-	return outcome{Seconds: time.Since(start).Seconds(), Count: results[0].Rows}, nil
-}
-
-// taskPublish publishes the history in t.Data to a new online store at t.Out.
-func taskPublish(ctx context.Context, t task) (o outcome, err error) {
-	if err := os.RemoveAll(t.Out); err != nil {
-		return o, err
-	}
-	store, err := offline.Open(ctx, t.Data, offline.Options{})
-	if err != nil {
-		return o, err
-	}
-	values, err := online.Open(t.Out, online.Options{Logger: quiet()})
-	if err != nil {
-		return o, err
-	}
-	defer func() { err = errors.Join(err, values.Close()) }()
-	start := time.Now()
-	engine := &materialize.Engine{Offline: store, Online: values, Version: "bench"}
-	done, err := engine.Publish(ctx, view(4))
-	return outcome{Seconds: time.Since(start).Seconds(), Count: done.Keys}, err
-}
-
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

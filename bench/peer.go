@@ -1,84 +1,71 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"os/exec"
-	"path/filepath"
-
-	"github.com/asof-store/asof/offline"
 )
 
-// peerScript joins with DuckDB's ASOF JOIN, makes windows, or compares two results.
+// peerScript answers questions with DuckDB or Polars.
 //
 //go:embed peer.py
 var peerScript string
 
-// benchPeer runs the same join with the peer, compares its result with ours, row by row, and prints how the two stand.
-func (b *bench) benchPeer(ctx context.Context, t task, ours figure) error {
-	if b.peer == "" {
-		fmt.Println("  no peer beside it: run make bench-peers, which installs DuckDB below build/")
-		return nil
-	}
-	files, err := historyFiles(ctx, t)
-	if err != nil {
-		return err
-	}
-	out := filepath.Join(filepath.Dir(t.Out), "peer.parquet")
-	theirs, err := b.median(func() (figure, error) {
-		return b.askPeer(ctx, peerTask{Do: "join", Spine: t.Out, History: files, Out: out})
-	})
-	if err != nil {
-		return err
-	}
-	show("  DuckDB ASOF JOIN, same files", theirs, "spine rows")
-	// The last export's result still lies there.
-	unequal, err := b.askPeer(ctx, peerTask{Do: "compare", Out: out, Ours: outputOf(t), Columns: []string{"f0", "f1", "f2", "f3"}})
-	if err != nil {
-		return err
-	}
-	fmt.Printf("bench join commits=%d ratio_time=%.2f ratio_memory=%.2f equal=%t\n", t.Commits, theirs.Seconds/ours.Seconds, float64(theirs.Peak)/float64(ours.Peak), unequal.Count == 0)
-	if unequal.Count != 0 {
-		return fmt.Errorf("%d rows of the peer's result are not ours", unequal.Count)
-	}
-	return nil
-}
+// The peers.
+const (
+	peerDuckDB = "DuckDB"
+	peerPolars = "Polars"
+)
 
-// peerTask is what the peer's process is to do.
-type peerTask struct {
+// question is what a peer's process is asked.
+type question struct {
+	Peer    string
 	Do      string
-	Spine   string
-	History []string
+	Spine   string        // a file
+	Source  string        // a pattern of files
+	History []peerHistory // of views
+	Keys    []string      // columns
 	Out     string
-	Ours    string
-	Columns []string // to compare
-	Days    []int    // windows
-	Events  bool     // History is the events, not the tiles made of them
+	Ours    string // what is to be compared with Out
+	// Warehouse holds view0, whose rows are to be compared with those of Out in their order; Order is its data files.
+	Warehouse string
+	Order     []string
+	Columns   []string // to compare
+	Days      []int    // windows
+	Few       bool     // the spine is small: look for its keys alone
 }
 
-func (b *bench) askPeer(ctx context.Context, t peerTask) (figure, error) {
-	text, err := json.Marshal(t)
-	if err != nil {
-		return figure{}, err
-	}
-	c := exec.CommandContext(ctx, b.peer, "-c", peerScript)
-	c.Stdin = bytes.NewReader(text)
-	return measureCommand(c)
+// peerHistory is the history of a view, and what is wanted of it.
+type peerHistory struct {
+	Files    []string
+	Features []string
 }
 
-// historyFiles returns the data files of the history that t reads.
-func historyFiles(ctx context.Context, t task) (paths []string, err error) {
-	var snapshot *offline.Snapshot
-	if snapshot, err = openHistory(ctx, t.Data, view(0).Name); err != nil {
-		return nil, err
+// peers returns peers that answer q.
+func (b *bench) peers(q question, names ...string) []contender {
+	var all []contender
+	for _, name := range names {
+		q.Peer, q.Out = name, b.output("peer-"+name+".parquet")
+		compare := q
+		compare.Peer, compare.Do = peerDuckDB, "compare"
+		all = append(all, contender{name: name, once: b.asking(q), check: b.asking(compare)})
 	}
-	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	for _, f := range snapshot.Files() {
-		paths = append(paths, f.Path)
+	return all
+}
+
+// asking returns what asks a peer once.
+func (b *bench) asking(q question) func(context.Context) (figure, error) {
+	return func(ctx context.Context) (figure, error) {
+		if q.Warehouse != "" {
+			var err error
+			if q.Order, err = historyFiles(ctx, q.Warehouse, "view0"); err != nil {
+				return figure{}, err
+			}
+		}
+		p, err := begin(exec.CommandContext(ctx, b.python, "-c", peerScript), q)
+		if err != nil {
+			return figure{}, err
+		}
+		return p.end()
 	}
-	return paths, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
@@ -19,7 +20,7 @@ import (
 var errRedefined = feature.Errorf(feature.ErrInvalid, "its definition has changed since it was materialized")
 
 // publishKeys is the number of keys that are answered and written at a time.
-const publishKeys = 1 << 18
+const publishKeys = 1 << 17
 
 // Published tells what a publication did.
 type Published struct {
@@ -192,9 +193,9 @@ func (e *Engine) publish(ctx context.Context, view *feature.View, what change, b
 	defer bar.Fail()
 	err = pointintime.Keys(ctx, view, searched, ranges, publishKeys, func(keys []arrow.Array, rows int) error {
 		bar.Add(int64(rows))
-		return w.write(ctx, keys, rows)
+		return w.answer(ctx, keys, rows)
 	})
-	if err != nil {
+	if err = errors.Join(err, w.wait()); err != nil {
 		p.Abort()
 		return done, err
 	}
@@ -241,25 +242,43 @@ func overlapping(runs []pointintime.Run, ranges []feature.Range) []pointintime.R
 	return kept
 }
 
-// publication writes the values of keys.
+// publication writes the values of keys, and answers the next keys meanwhile.
 type publication struct {
 	p       *online.Publish
 	view    *feature.View
 	runs    []pointintime.Run
 	options pointintime.Options
 	next    online.State
-	newest  bool // every value is newer than what is there, so newest-wins may decide
+	newest  bool            // every value is newer than what is there, so newest-wins may decide
+	writing *errgroup.Group // nil: nothing is being written
 }
 
-func (w *publication) write(ctx context.Context, keys []arrow.Array, rows int) error {
+// answer finds the values of keys, and has them written once those before them are.
+func (w *publication) answer(ctx context.Context, keys []arrow.Array, rows int) error {
 	features := make([]int, len(w.view.Features))
 	for i := range features {
 		features[i] = i
 	}
 	answer, err := pointintime.Join(ctx, pointintime.Question{View: w.view, Features: features, Keys: keys, Times: timesOf(w.next.Watermark, rows)}, w.runs, w.options)
-	if err != nil {
+	if err = errors.Join(err, w.wait()); err != nil {
 		return err
 	}
+	w.writing = new(errgroup.Group)
+	w.writing.Go(func() error { return w.write(keys, answer, rows) })
+	return nil
+}
+
+// wait waits until nothing is being written.
+func (w *publication) wait() error {
+	if w.writing == nil {
+		return nil
+	}
+	writing := w.writing
+	w.writing = nil
+	return writing.Wait()
+}
+
+func (w *publication) write(keys []arrow.Array, answer *pointintime.Answer, rows int) error {
 	columns := make([]arrow.Array, len(answer.Columns))
 	for i, c := range answer.Columns {
 		columns[i] = c.Values

@@ -169,6 +169,13 @@ func (l *layout) fault(key, value []byte) string {
 		return fmt.Sprintf("its format version is %d, this asof reads %d", value[0], valueVersion)
 	case binary.LittleEndian.Uint32(value[checksumAt:]) != checksum(key, value):
 		return "its checksum does not match"
+	}
+	return l.malformed(value)
+}
+
+// malformed returns what is wrong with a value of this version beside its checksum, "" for nothing.
+func (l *layout) malformed(value []byte) string {
+	switch {
 	case binary.LittleEndian.Uint32(value[schemaAt:]) != l.schema:
 		return fmt.Sprintf("its schema is %d, that of the view is %d", binary.LittleEndian.Uint32(value[schemaAt:]), l.schema)
 	case value[flagsAt]&^flagCreated != 0:

@@ -117,6 +117,10 @@ func againstTwin(t *rapid.T, steps int, reopen func(*Store) (*Store, error)) {
 		case step == "flush":
 			must(p.guard(p.flush))
 			w.flush()
+			for range rapid.IntRange(0, 3).Draw(t, "rows meanwhile") {
+				must(randomOp(t, v, p, w))
+			}
+			must(p.guard(p.wait))
 		case step == "commit":
 			w.flush()
 			w.state = State{Hash: v.Hash, Watermark: feature.Time(rapid.IntRange(0, 99).Draw(t, "watermark")), Snapshot: 3}

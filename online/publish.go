@@ -2,17 +2,20 @@ package online
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
 )
 
-// What a publication holds in memory before it writes. Larger batches gain nothing: Badger cuts them into transactions of 2.4 MB.
+// What a publication holds in memory before it writes, and once more while that is written. Badger cuts a batch into transactions of 2.4 MB, each of
+// which waits for the disk while the next one is prepared: with one to a batch it stood still between them.
 const (
-	pendingBytesMax = 2 << 20
-	pendingRowsMax  = 1 << 15
+	batchBytesMax = 8 << 20
+	batchRowsMax  = 1 << 15
 )
 
 // Row is the value of a key: row Index of Values, which has one column for each of the view's features.
@@ -38,11 +41,42 @@ type Publish struct {
 	err     error // the first failure; nothing is written after it
 	changed int64 // rows written or deleted
 
-	ops     []Op
-	pending map[string]int // index into ops by key
-	arena   []byte         // holds the keys and values of ops
-	last    []byte         // the greatest key that a rebuild has put
+	batch   batch           // what is to be written next
+	spare   batch           // what is being written, or the memory of it
+	writing *errgroup.Group // nil: nothing is being written
+	last    []byte          // the greatest key that has been in a batch
 	scratch []byte
+}
+
+// batch holds writes in the order of their keys.
+type batch struct {
+	ops   []Op
+	arena []byte // holds the keys and values of ops
+}
+
+// find returns where the write of key is, or would be.
+func (b *batch) find(key []byte) (int, bool) {
+	return slices.BinarySearchFunc(b.ops, key, func(op Op, key []byte) int { return bytes.Compare(op.Key, key) })
+}
+
+// put adds op, in place of one with the same key.
+func (b *batch) put(op Op) {
+	n := len(b.ops)
+	if n == 0 || bytes.Compare(b.ops[n-1].Key, op.Key) < 0 { // keys mostly come in their order
+		b.ops = append(b.ops, op)
+	} else if i, found := b.find(op.Key); found {
+		b.ops[i] = op
+	} else {
+		b.ops = slices.Insert(b.ops, i, op)
+	}
+}
+
+// full tells whether it is time to write.
+func (b *batch) full() bool { return len(b.arena) >= batchBytesMax || len(b.ops) >= batchRowsMax }
+
+// empty makes room for the next writes in the memory of those that have been made.
+func (b *batch) empty() {
+	b.ops, b.arena = b.ops[:0], b.arena[:0]
 }
 
 // Begin starts a publication of view. One that rebuilds writes everything anew, out of sight until Commit; the first one of a
@@ -62,7 +96,7 @@ func (s *Store) Begin(view *feature.View, rebuild bool) (_ *Publish, err error) 
 			s.release(view.Name)
 		}
 	}()
-	p := &Publish{store: s, view: view, pending: map[string]int{}}
+	p := &Publish{store: s, view: view}
 	if p.old, p.known, err = s.State(view.Name); err != nil {
 		return nil, err
 	}
@@ -122,14 +156,14 @@ func (p *Publish) Replace(key feature.Key, row Row) error {
 // Delete removes the row of key, if there is one.
 func (p *Publish) Delete(key feature.Key) error {
 	return p.guard(func() error {
-		from := len(p.arena)
+		from := len(p.batch.arena)
 		stored, err := p.storedKey(key)
 		if err != nil {
 			return err
 		}
 		there, err := p.current(stored)
 		if there == nil && !damaged(err) {
-			p.arena = p.arena[:from]
+			p.batch.arena = p.batch.arena[:from]
 			return err
 		}
 		return p.add(Op{Key: stored, Delete: true})
@@ -146,7 +180,7 @@ func (p *Publish) Commit(state State) error {
 	if p.ended {
 		return feature.Errorf(feature.ErrInternal, "publication of view %s has ended", p.view.Name)
 	}
-	if err := p.guard(p.flush); err != nil {
+	if err := errors.Join(p.guard(p.flush), p.guard(p.wait)); err != nil {
 		p.Abort()
 		return err
 	}
@@ -169,6 +203,7 @@ func (p *Publish) Abort() {
 		return
 	}
 	defer p.end()
+	_ = p.wait() // what is not to count may fail
 	if !p.rebuild {
 		return
 	}
@@ -179,7 +214,7 @@ func (p *Publish) Abort() {
 
 func (p *Publish) end() {
 	p.ended = true
-	p.ops, p.pending, p.arena = nil, nil, nil
+	p.batch, p.spare = batch{}, batch{}
 	p.store.release(p.view.Name)
 }
 
@@ -196,7 +231,7 @@ func (p *Publish) guard(f func() error) error {
 
 func (p *Publish) write(key feature.Key, row Row, replace bool) error {
 	return p.guard(func() error {
-		from := len(p.arena)
+		from := len(p.batch.arena)
 		stored, err := p.storedKey(key)
 		if err != nil {
 			return err
@@ -213,16 +248,16 @@ func (p *Publish) write(key feature.Key, row Row, replace bool) error {
 			return err
 		}
 		if !replace && other != nil && at.older(stampOf(other)) {
-			p.arena = p.arena[:from]
+			p.batch.arena = p.batch.arena[:from]
 			return nil
 		}
-		valueFrom := len(p.arena)
-		if p.arena, err = p.layout.encode(p.arena, stored, at, row.Values, row.Index); err != nil {
+		valueFrom := len(p.batch.arena)
+		if p.batch.arena, err = p.layout.encode(p.batch.arena, stored, at, row.Values, row.Index); err != nil {
 			return feature.Errorf(feature.KindOf(err), "view %s, key %x: %w", p.view.Name, []byte(key), err)
 		}
-		value := p.arena[valueFrom:len(p.arena):len(p.arena)]
+		value := p.batch.arena[valueFrom:len(p.batch.arena):len(p.batch.arena)]
 		if bytes.Equal(value, other) || replace && other != nil && sameAnswer(value, other) {
-			p.arena = p.arena[:from] // a replay
+			p.batch.arena = p.batch.arena[:from] // a replay
 			return nil
 		}
 		return p.add(Op{Key: stored, Value: value})
@@ -241,18 +276,22 @@ func (p *Publish) storedKey(key feature.Key) ([]byte, error) {
 	if len(key) == 0 && len(p.view.Keys) > 0 {
 		return nil, feature.Errorf(feature.ErrInternal, "view %s: a NULL key cannot be published", p.view.Name)
 	}
-	from := len(p.arena)
-	p.arena = append(append(p.arena, valuePrefix(p.viewID)...), key...)
-	return p.arena[from:len(p.arena):len(p.arena)], nil
+	from := len(p.batch.arena)
+	p.batch.arena = append(append(p.batch.arena, valuePrefix(p.viewID)...), key...)
+	return p.batch.arena[from:len(p.batch.arena):len(p.batch.arena)], nil
 }
 
 // current returns the value that the stored key has now, nil if none. It is valid until the next call.
 func (p *Publish) current(stored []byte) ([]byte, error) {
-	if i, ok := p.pending[string(stored)]; ok {
-		return p.ops[i].Value, nil
-	}
-	if p.rebuild && bytes.Compare(stored, p.last) > 0 {
-		return nil, nil // a rebuild begins empty, and mostly goes up through the keys
+	if bytes.Compare(stored, p.last) <= 0 {
+		if i, ok := p.batch.find(stored); ok {
+			return p.batch.ops[i].Value, nil
+		}
+		if err := p.wait(); err != nil { // it may be in what is being written
+			return nil, err
+		}
+	} else if p.rebuild {
+		return nil, nil // a rebuild begins empty
 	}
 	found := false
 	err := p.store.kv.View(func(r Reader) (err error) {
@@ -265,28 +304,24 @@ func (p *Publish) current(stored []byte) ([]byte, error) {
 	return p.scratch, p.layout.validate(stored, p.scratch)
 }
 
-// add queues op and writes the queue when it is full.
+// add adds op to the batch and writes that when it is full.
 func (p *Publish) add(op Op) error {
 	p.changed++
-	if i, ok := p.pending[string(op.Key)]; ok {
-		p.ops[i] = op
-	} else {
-		p.pending[string(op.Key)] = len(p.ops)
-		p.ops = append(p.ops, op)
-	}
-	if p.rebuild && bytes.Compare(op.Key, p.last) > 0 {
+	p.batch.put(op)
+	if bytes.Compare(op.Key, p.last) > 0 {
 		p.last = append(p.last[:0], op.Key...)
 	}
-	if len(p.arena) < pendingBytesMax && len(p.ops) < pendingRowsMax {
+	if !p.batch.full() {
 		return nil
 	}
 	return p.flush()
 }
 
-// flush writes the queue. A crash in it leaves a part of the queue written, out of sight or under a state that says so.
+// flush begins to write the batch, once the one before it has been written; meanwhile the next one fills. A crash leaves a part of it written,
+// out of sight or under a state that says so.
 func (p *Publish) flush() error {
-	if len(p.ops) == 0 {
-		return nil
+	if err := p.wait(); err != nil || len(p.batch.ops) == 0 {
+		return err
 	}
 	if !p.rebuild && !p.marked {
 		unfinished := p.old
@@ -296,14 +331,22 @@ func (p *Publish) flush() error {
 		}
 		p.marked = true
 	}
-	slices.SortFunc(p.ops, func(a, b Op) int { return bytes.Compare(a.Key, b.Key) })
-	if err := p.store.do("values", func() error { return p.store.kv.Write(p.ops) }); err != nil {
-		return err
-	}
-	clear(p.pending)
-	clear(p.ops)
-	p.ops, p.arena = p.ops[:0], p.arena[:0]
+	p.batch, p.spare = p.spare, p.batch
+	p.batch.empty()
+	ops := p.spare.ops
+	p.writing = new(errgroup.Group)
+	p.writing.Go(func() error { return p.store.do("values", func() error { return p.store.kv.Write(ops) }) })
 	return nil
+}
+
+// wait waits until nothing is being written.
+func (p *Publish) wait() error {
+	if p.writing == nil {
+		return nil
+	}
+	writing := p.writing
+	p.writing = nil
+	return writing.Wait()
 }
 
 func (p *Publish) writeState(step string, state State) error {

@@ -26,7 +26,7 @@ func layers() map[string]int {
 // reserved lists the packages that only some of those above them may import.
 func reserved() map[string][]string {
 	return map[string][]string{
-		"proto/asof/v1":       {"server", "cmd/asof", "internal/endtoend"},
+		"proto/asof/v1":       {"server", "cmd/asof", "bench", "internal/endtoend"},
 		"proto/feast/serving": {"server"},
 		"proto/feast/types":   {"server", "proto/feast/serving"},
 		"internal/parquetio":  {"source", "offline", "internal/tabular"},
@@ -47,16 +47,16 @@ type family struct {
 // at all outside of tests.
 func families() []family {
 	parquet := []string{"internal/parquetio", "source", "offline"}
-	wire := []string{"server", "proto/asof/v1", "proto/feast/serving", "proto/feast/types", "cmd/asof"}
+	wire := []string{"server", "proto/asof/v1", "proto/feast/serving", "proto/feast/types", "cmd/asof", "bench"}
 	return []family{
 		{"github.com/apache/arrow-go/v18/arrow", nil}, // batches travel between packages
 		{"github.com/apache/arrow-go/v18/parquet", []string{"internal/tabular"}},
 		{"github.com/apache/iceberg-go", []string{"offline"}},
 		{"github.com/parquet-go/", parquet},
 		{"github.com/andybalholm/brotli", []string{"internal/parquetio"}},
-		{"github.com/klauspost/compress", []string{"internal/parquetio"}},
+		{"github.com/klauspost/compress", []string{"internal/parquetio", "bench"}},
 		{"github.com/pierrec/lz4", []string{"internal/parquetio"}},
-		{"github.com/dgraph-io/badger", []string{"online"}},
+		{"github.com/dgraph-io/badger", []string{"online", "bench"}},
 		{"google.golang.org/grpc", wire},
 		{"google.golang.org/protobuf", wire},
 		{"google.golang.org/genproto", wire},
@@ -74,7 +74,7 @@ func families() []family {
 		{"github.com/spf13/viper", []string{"cmd/asof"}},
 		{"github.com/schollz/progressbar", []string{"cmd/asof", "internal/progress"}},
 		{"golang.org/x/term", []string{"cmd/asof", "internal/progress"}},
-		{"golang.org/x/sys", []string{"internal/hugepage", "offline", "internal/parquetio"}},
+		{"golang.org/x/sys", []string{"internal/hugepage", "offline", "internal/parquetio", "bench"}},
 		{"golang.org/x/sync", nil},
 	}
 }
