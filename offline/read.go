@@ -17,6 +17,9 @@ import (
 // Span is a half-open interval of a run's rows, [From, To).
 type Span = parquetio.Span
 
+// Runs is a column in which a value that repeats stands once.
+type Runs = parquetio.Runs
+
 // Page is a piece of a run that is decoded as a whole.
 type Page struct {
 	From, To int
@@ -181,6 +184,50 @@ func (r *Run) Take(ctx context.Context, columns []string, rows []int32) ([]arrow
 	return r.columns(ctx, columns, selection{single: rows, rows: len(rows)})
 }
 
+// Keys returns the key parts of the rows in spans, which are as those of [Run.Read]. Those of sorted rows come in runs.
+func (r *Run) Keys(ctx context.Context, spans []Span) ([]Runs, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(r.snapshot.keys))
+	for i, k := range r.snapshot.keys {
+		names[i] = k.Name
+	}
+	h, err := r.snapshot.handles.acquire(r.file)
+	if err != nil {
+		return nil, err
+	}
+	defer r.snapshot.handles.release(h)
+	order, err := r.sortedOrder(h)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Runs, len(names))
+	if order != nil {
+		arrays, err := r.columns(ctx, names, selection{spans: spans, rows: rowsIn(spans, r.rows)})
+		for i := range arrays {
+			all[i].Values = arrays[i]
+		}
+		return all, err
+	}
+	for i, name := range names {
+		c, _ := find(r.snapshot.columns, name)
+		path, ok := h.path(c)
+		if !ok {
+			return nil, r.lacks(c)
+		}
+		if all[i], err = h.file.ReadRuns(r.group, path, c.Type, spans); err != nil {
+			return nil, r.snapshot.store.failed(r.snapshot.view, err)
+		}
+	}
+	return all, nil
+}
+
+// lacks says that the run's file does not have a column that it has to have.
+func (r *Run) lacks(c column) error {
+	return r.snapshot.store.failed(r.snapshot.view, feature.Errorf(feature.ErrCorrupt, "the data file %s has no column %s (field id %d)", r.file.Path, c.Name, c.id))
+}
+
 // selection is some rows of a run: those in spans, all where these are nil, or single ones.
 type selection struct {
 	spans  []Span
@@ -244,7 +291,7 @@ func (r *Run) read(h *handle, c column, of selection) (arrow.Array, error) {
 	path, ok := h.path(c)
 	if !ok {
 		if c.required {
-			return nil, r.snapshot.store.failed(r.snapshot.view, feature.Errorf(feature.ErrCorrupt, "the data file %s has no column %s (field id %d)", r.file.Path, c.Name, c.id))
+			return nil, r.lacks(c)
 		}
 		return array.MakeArrayOfNull(memory.DefaultAllocator, c.Type.Arrow(), of.rows), nil
 	}

@@ -254,7 +254,7 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 }
 
 // joinBytesPerRow is what joining one view takes for each spine row: keys, times, the radix sort's entries, the matches.
-const joinBytesPerRow = 128
+const joinBytesPerRow = 72
 
 // chunkRows returns how many rows the memory allows for of a spine whose texts and lists take so many bytes a row. Half of it is left to the
 // history and the writer.

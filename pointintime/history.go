@@ -60,7 +60,7 @@ func historyOf[K keysort.Ordered](ctx context.Context, view *feature.View, key [
 		if err != nil {
 			return nil, err
 		}
-		eachKey(sp.keys, h.keys, func(_, _, from, to int) {
+		eachKey(sp.keys, h.blocks, func(_, _, from, to int) {
 			for i, events := range ranges {
 				found[i].take(h.events[:to], h.created, r, from, events, keep, spans)
 			}

@@ -27,6 +27,8 @@ type Run interface {
 	Pages() []offline.Page
 	// Read returns the named columns of the rows in spans; nil spans are all rows. The caller may release them.
 	Read(ctx context.Context, columns []string, spans []offline.Span) ([]arrow.Array, error)
+	// Keys returns the key parts of the rows in spans.
+	Keys(ctx context.Context, spans []offline.Span) ([]offline.Runs, error)
 	// Take is Read of single rows, which ascend strictly.
 	Take(ctx context.Context, columns []string, rows []int32) ([]arrow.Array, error)
 }
@@ -86,7 +88,7 @@ type joiner[K keysort.Ordered] struct {
 	runs    []Run
 	keysOf  func([]arrow.Array, int) []K
 	rows    keysort.Part[K] // of the question, those that can match, with their as-of times
-	columns []string        // keys, event time, created time: what the walk reads
+	columns []string        // event time, created time: what the walk reads beside keys
 	out     *output
 	windows *windowed // nil for a latest-value view
 	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row; and of a worker.
@@ -160,9 +162,6 @@ func (j *joiner[K]) prepare() error {
 			return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
 		}
 		j.rows.Times = servedTimes(j.q.View.Schedule, j.rows.Times)
-	}
-	for _, k := range j.q.View.Keys {
-		j.columns = append(j.columns, k.Name)
 	}
 	j.columns = append(j.columns, feature.EventTimeColumn)
 	if j.q.View.HasCreatedTime {
@@ -278,20 +277,26 @@ func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (hi
 	if err != nil {
 		return history[K]{}, err
 	}
+	keys, err := run.Keys(ctx, spans)
+	if err != nil {
+		return history[K]{}, err
+	}
 	decoding.Stop(int64(columns[0].Len()), 0)
-	keys := columns[:len(j.q.View.Keys)]
-	events, ok := columns[len(keys)].(*array.Timestamp)
+	events, ok := columns[0].(*array.Timestamp)
 	if !ok || events.NullN() > 0 {
 		return history[K]{}, feature.Errorf(feature.ErrCorrupt, "view %s: stored history has event times that are NULL or no timestamps", j.q.View.Name)
 	}
-	h := history[K]{keys: j.keysOf(keys, events.Len()), events: keysort.Timestamps(events), columns: columns}
-	if len(h.keys) != len(h.events) {
-		return history[K]{}, fmt.Errorf("view %s: %d keys beside %d event times", j.q.View.Name, len(h.keys), len(h.events))
+	h := history[K]{blocks: blocksOf(keys, events.Len(), j.keysOf), events: keysort.Timestamps(events), columns: columns}
+	for _, k := range keys {
+		h.columns = append(h.columns, k.Values)
+	}
+	if n := len(h.ends); len(h.keys) != n || n > 0 && int(h.ends[n-1]) != len(h.events) {
+		return history[K]{}, fmt.Errorf("view %s: keys of other rows than its %d event times", j.q.View.Name, len(h.events))
 	}
 	if !j.q.View.HasCreatedTime {
 		return h, nil
 	}
-	created, ok := columns[len(keys)+1].(*array.Timestamp)
+	created, ok := columns[1].(*array.Timestamp)
 	if !ok {
 		return history[K]{}, feature.Errorf(feature.ErrCorrupt, "view %s: stored created times are no timestamps", j.q.View.Name)
 	}

@@ -31,6 +31,7 @@ type testRow struct {
 // memoryRun is a Run over rows in memory, with pages of pageRows rows.
 type memoryRun struct {
 	columns  map[string]arrow.Array
+	keys     []string
 	pages    []offline.Page
 	rows     int
 	events   feature.Range
@@ -43,6 +44,9 @@ func newMemoryRun(view *feature.View, rows []testRow, pageRows int) *memoryRun {
 		return cmp.Or(bytes.Compare(a.encoded, b.encoded), cmp.Compare(a.event, b.event), cmp.Compare(a.created, b.created))
 	})
 	run := &memoryRun{columns: map[string]arrow.Array{}, rows: len(rows), events: feature.Range{From: feature.MaxTime, To: feature.MinTime}, pageless: pageRows == 0}
+	for _, k := range view.Keys {
+		run.keys = append(run.keys, k.Name)
+	}
 	values := map[string][]any{}
 	for _, r := range rows {
 		for i, k := range view.Keys {
@@ -95,6 +99,27 @@ func (r *memoryRun) Read(_ context.Context, columns []string, spans []offline.Sp
 		out[i] = spoiling(interleave.Rows([]arrow.Array{column}, make([]int32, len(rows)), rows))
 	}
 	return out, nil
+}
+
+// Keys returns runs of the first part, and of others each row's value.
+func (r *memoryRun) Keys(ctx context.Context, spans []offline.Span) ([]offline.Runs, error) {
+	arrays, err := r.Read(ctx, r.keys, spans)
+	if err != nil || len(arrays) == 0 {
+		return nil, err
+	}
+	parts := make([]offline.Runs, len(arrays))
+	for i, a := range arrays {
+		parts[i].Values = a
+	}
+	var firsts []int32
+	for i := range arrays[0].Len() {
+		if i == 0 || arrays[0].ValueStr(i) != arrays[0].ValueStr(i-1) {
+			firsts = append(firsts, int32(i))
+		}
+	}
+	parts[0].Values = interleave.Rows(arrays[:1], make([]int32, len(firsts)), firsts)
+	parts[0].Ends = append(append([]int32{}, firsts[min(1, len(firsts)):]...), int32(arrays[0].Len()))
+	return parts, nil
 }
 
 func (r *memoryRun) Take(ctx context.Context, columns []string, rows []int32) ([]arrow.Array, error) {

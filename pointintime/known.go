@@ -38,7 +38,7 @@ func (c *knownTiles[K]) walk(h history[K], _ int) {
 
 // each calls visit for each tile of a run that some spine row sees: those from enter on, up to the end of the key.
 func (c *knownTiles[K]) each(h history[K], visit func(tile, enter, sEnd int)) {
-	eachKey(c.sp.keys, h.keys, func(s, sEnd, i, iEnd int) {
+	eachKey(c.sp.keys, h.blocks, func(s, sEnd, i, iEnd int) {
 		for ; i < iEnd; i++ {
 			enter := max(lowerBound(c.sp.horizon, s, sEnd, h.events[i]), lowerBound(c.sp.asOf, s, sEnd, h.created[i]))
 			if enter < sEnd && h.created[i] != unknownCreated {

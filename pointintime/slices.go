@@ -134,7 +134,7 @@ func (c *slicing[K]) walk(h history[K], run int) {
 		c.pieces = make([]aggregate.Span, 0, len(c.ends)+len(c.ends)/8) // some slices have tiles of several runs
 	}
 	c.ofRun[run].From = len(c.pieces)
-	eachKey(c.sp.keys, h.keys, func(s, sEnd, i, iEnd int) {
+	eachKey(c.sp.keys, h.blocks, func(s, sEnd, i, iEnd int) {
 		c.walkKey(int(c.key[s]), int(c.last[sEnd-1])+1, h, i, iEnd)
 	})
 	c.ofRun[run].To = len(c.pieces)

@@ -20,7 +20,7 @@ type spine[K keysort.Ordered] struct {
 
 // history is a piece of a run: rows in the order (key, event time, created time).
 type history[K keysort.Ordered] struct {
-	keys    []K
+	blocks[K]
 	events  []int64
 	created []int64 // unknownCreated where NULL; nil for a view without created times
 
@@ -78,7 +78,7 @@ func (m matches) offer(s int, run int32, h []int64, created []int64, r int) {
 // as-of time or NULL are not visible. Time is linear in both sides, and logarithmic in stretches of
 // keys that the other side lacks.
 func walk[K keysort.Ordered](sp spine[K], h history[K], run int32, asKnown bool, m matches) {
-	eachKey(sp.keys, h.keys, func(s, sEnd, i, iEnd int) {
+	eachKey(sp.keys, h.blocks, func(s, sEnd, i, iEnd int) {
 		if asKnown {
 			walkKnown(sp, s, sEnd, h, i, iEnd, run, m)
 		} else {
@@ -87,20 +87,20 @@ func walk[K keysort.Ordered](sp spine[K], h history[K], run int32, asKnown bool,
 	})
 }
 
-// eachKey calls visit for each key that is in both of two sorted lists: rows [s, sEnd) of the one, [i, iEnd) of the other.
-func eachKey[K keysort.Ordered](spine, history []K, visit func(s, sEnd, i, iEnd int)) {
-	s, i := 0, 0
-	for s < len(spine) && i < len(history) {
+// eachKey calls visit for each key that is in both of two sorted lists: rows [s, sEnd) of the spine, [i, iEnd) of the history.
+func eachKey[K keysort.Ordered](spine []K, history blocks[K], visit func(s, sEnd, i, iEnd int)) {
+	s, b := 0, 0
+	for s < len(spine) && b < len(history.keys) {
 		key := spine[s]
 		switch {
-		case history[i] < key:
-			i = gallop(history, i, key)
-		case history[i] > key:
-			s = gallop(spine, s, history[i])
+		case history.keys[b] < key:
+			b = gallop(history.keys, b, key)
+		case history.keys[b] > key:
+			s = gallop(spine, s, history.keys[b])
 		default:
-			sEnd, iEnd := blockEnd(spine, s), blockEnd(history, i)
-			visit(s, sEnd, i, iEnd)
-			s, i = sEnd, iEnd
+			sEnd := blockEnd(spine, s)
+			visit(s, sEnd, history.begin(b), int(history.ends[b]))
+			s, b = sEnd, b+1
 		}
 	}
 }

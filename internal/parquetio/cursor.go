@@ -104,29 +104,37 @@ func (s *Scanner) Row() int { return s.row }
 func (s *Scanner) read(rows int, spans []Span, expect func(row int)) (out arrow.Array, err error) {
 	defer s.file.guard(&err, "column "+s.path)
 	s.cursor.reserve(rows)
-	for _, span := range spans {
-		if span.From < s.row || span.To < span.From || span.To > s.rows {
-			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: rows [%d, %d) asked for at row %d of %d", s.file.path, s.path, span.From, span.To, s.row, s.rows)
-		}
-		expect(span.To)
-		if err := s.cursor.skip(s.row, span.From-s.row); err != nil {
-			return nil, err
-		}
-		if err := s.cursor.take(span.To - span.From); err != nil {
-			return nil, err
-		}
-		s.row = span.To
-	}
-	if s.row == s.rows {
-		if err := s.cursor.end(); err != nil {
-			return nil, err
-		}
+	if err := s.collect(spans, expect); err != nil {
+		return nil, err
 	}
 	out = s.cursor.finish()
 	if out.Len() != rows {
 		return nil, s.file.corrupt("column %s: %d rows where %d were promised", s.path, out.Len(), rows)
 	}
 	return out, nil
+}
+
+// collect has the cursor take the rows of spans.
+func (s *Scanner) collect(spans []Span, expect func(row int)) error {
+	for _, span := range spans {
+		if span.From < s.row || span.To < span.From || span.To > s.rows {
+			return feature.Errorf(feature.ErrInternal, "%s: column %s: rows [%d, %d) asked for at row %d of %d", s.file.path, s.path, span.From, span.To, s.row, s.rows)
+		}
+		expect(span.To)
+		if err := s.cursor.skip(s.row, span.From-s.row); err != nil {
+			return err
+		}
+		if err := s.cursor.take(span.To - span.From); err != nil {
+			return err
+		}
+		s.row = span.To
+	}
+	if s.row == s.rows {
+		if err := s.cursor.end(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cursor is a columnCursor of some value type.

@@ -1,0 +1,116 @@
+package parquetio
+
+import (
+	"bytes"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// Runs is a column in which a value that repeats stands once: value i is that of the rows from Ends[i-1], or 0, to Ends[i]. Without Ends each row has
+// a value of its own.
+type Runs struct {
+	Values arrow.Array
+	Ends   []int32
+}
+
+// ReadRuns is [File.Read] of a column of which neighbours are often equal, as keys of sorted rows are. It must be neither a list nor a column of floats. A
+// NULL is an ErrCorrupt.
+func (f *File) ReadRuns(rowGroup int, path string, t feature.Type, spans []Span) (_ Runs, err error) {
+	s, err := f.Scan(rowGroup, path, t)
+	if err != nil {
+		return Runs{}, err
+	}
+	defer f.guard(&err, "column "+path)
+	ends := &runEnds{}
+	s.cursor = f.runsCursor(rowGroup, f.byPath[path], t, ends)
+	if s.cursor == nil {
+		return Runs{}, feature.Errorf(feature.ErrInternal, "%s: column %s: %s has no runs", f.path, path, t)
+	}
+	defer s.cursor.free()
+	if spans == nil {
+		spans = []Span{{0, s.rows}}
+	}
+	if err := s.collect(spans, s.cursor.expectTo); err != nil {
+		return Runs{}, err
+	}
+	if ends.null {
+		return Runs{}, f.corrupt("row group %d: column %s has a NULL", rowGroup, path)
+	}
+	if ends.rows > 0 {
+		ends.ends = append(ends.ends, ends.rows)
+	}
+	values := s.cursor.finish()
+	if values.Len() != len(ends.ends) {
+		return Runs{}, f.corrupt("column %s: %d values of %d runs", path, values.Len(), len(ends.ends))
+	}
+	return Runs{values, ends.ends}, nil
+}
+
+// runsCursor ties a kind that keys can have to its decoder and sink; nil for others.
+func (f *File) runsCursor(group int, c *column, t feature.Type, ends *runEnds) cursor {
+	switch {
+	case t.List:
+		return nil
+	case t.Kind == feature.Bool:
+		return newCursor(f, group, c, t, c.asBool(), &runSink[bool]{sink: &boolSink{}, runEnds: ends, same: same[bool], keep: itself[bool]})
+	case t.Kind == feature.Int32:
+		return newCursor(f, group, c, t, c.asInt32(), &runSink[int32]{sink: &numberSink[int32]{memory: f.memory}, runEnds: ends, same: same[int32], keep: itself[int32]})
+	case t.Kind == feature.Int64 || t.Kind == feature.Timestamp:
+		return newCursor(f, group, c, t, c.asInt64(), &runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]})
+	case t.Kind == feature.String || t.Kind == feature.Bytes:
+		return newCursor(f, group, c, t, c.asBytes(t.Kind == feature.String), &runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone})
+	}
+	return nil
+}
+
+func same[T comparable](a, b T) bool { return a == b }
+func itself[T any](v T) T            { return v }
+
+// runEnds are the ends of the runs that are complete.
+type runEnds struct {
+	ends []int32
+	rows int32
+	null bool
+}
+
+// runSink hands the first value of each run to another sink.
+type runSink[T any] struct {
+	sink[T]
+	*runEnds
+	same func(a, b T) bool
+	keep func(T) T // makes a value outlast its page
+	last T
+	new  []T
+}
+
+func (s *runSink[T]) reserve(int)   {}
+func (s *runSink[T]) spare(int) []T { return nil }
+
+func (s *runSink[T]) add(values []T) {
+	if len(values) == 0 {
+		return
+	}
+	s.new = s.new[:0]
+	last := s.last
+	for i, v := range values {
+		if row := s.rows + int32(i); row == 0 {
+			s.new, last = append(s.new, v), v
+		} else if !s.same(v, last) {
+			s.new, s.ends, last = append(s.new, v), append(s.ends, row), v
+		}
+	}
+	s.rows += int32(len(values))
+	if len(s.new) > 0 {
+		s.sink.add(s.new)
+		s.last = s.keep(last)
+	}
+}
+
+func (s *runSink[T]) addMasked(values []T, defs []byte, max uint8) int {
+	n := countLevel(defs, max)
+	s.null = s.null || n < len(defs)
+	s.add(values[:n])
+	return n
+}
