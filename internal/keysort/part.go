@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -213,33 +214,58 @@ func spanOf(values []int64) span {
 	return span{uint64(least), bits.Len64(uint64(greatest) - uint64(least))}
 }
 
-// sortedTexts sorts by the eight bytes that follow what all texts begin with, as by a number, and compares texts only among those which agree in
-// these and differ behind.
+// sortedTexts sorts by the eight bytes that follow what all texts begin with, as by a number, and by the next eight those which agree in these and differ
+// behind. Of equal keys it returns one, so that whoever compares them sees at once that they are equal.
 func sortedTexts(p Part[string], m *Memory[string]) Part[string] {
-	times, shared := spanOf(p.Times), sharedPrefix(p.Keys)
+	times := spanOf(p.Times)
 	entries, scratch, out := m.forRows(len(p.Rows))
 	for i, t := range p.Times {
 		entries[i] = entry{uint64(t) - times.least, uint32(i)}
 	}
 	entries, scratch = sortEntries(entries, scratch)
-	for i := range entries {
-		entries[i].value = leading(p.Keys[entries[i].row][shared:])
-	}
-	entries, _ = sortEntries(entries, scratch)
-	for from := 0; from < len(entries); {
-		to, alike, key := from+1, true, p.Keys[entries[from].row]
-		for ; to < len(entries) && entries[to].value == entries[from].value; to++ {
-			alike = alike && p.Keys[entries[to].row] == key
+	n := 0
+	sortTexts(entries, scratch, p.Keys, sharedPrefix(p.Keys), func(alike []entry, key string) {
+		for _, e := range alike {
+			out.Rows[n], out.Keys[n], out.Times[n] = p.Rows[e.row], key, p.Times[e.row]
+			n++
 		}
-		if !alike {
-			slices.SortStableFunc(entries[from:to], func(a, b entry) int { return cmp.Compare(p.Keys[a.row], p.Keys[b.row]) })
+	})
+	return out
+}
+
+// sortTexts sorts entries, whose keys agree in the first so many bytes, by key, stably, and hands over those of each key. scratch has the length of
+// entries.
+func sortTexts(entries, scratch []entry, keys []string, agree int, each func(alike []entry, key string)) {
+	for i := range entries {
+		key := keys[entries[i].row]
+		entries[i].value = leading(key[min(agree, len(key)):])
+	}
+	entries, scratch = sortEntries(entries, scratch)
+	for from := 0; from < len(entries); {
+		to, alike, longer, key := from+1, true, false, keys[entries[from].row]
+		for ; to < len(entries) && entries[to].value == entries[from].value; to++ {
+			other := keys[entries[to].row]
+			alike, longer = alike && other == key, longer || len(other) > agree+8
+		}
+		part := entries[from:to]
+		switch {
+		case alike:
+			each(part, key)
+		case longer || len(key) > agree+8:
+			sortTexts(part, scratch[from:to], keys, agree+8, each)
+		default: // the same but for zeros at the end
+			slices.SortStableFunc(part, func(a, b entry) int { return cmp.Compare(keys[a.row], keys[b.row]) })
+			for len(part) > 0 {
+				n := 1
+				for n < len(part) && keys[part[n].row] == keys[part[0].row] {
+					n++
+				}
+				each(part[:n], keys[part[0].row])
+				part = part[n:]
+			}
 		}
 		from = to
 	}
-	for i, e := range entries {
-		out.Rows[i], out.Keys[i], out.Times[i] = p.Rows[e.row], p.Keys[e.row], p.Times[e.row]
-	}
-	return out
 }
 
 // sharedPrefix returns how many bytes all texts begin with.
@@ -247,17 +273,13 @@ func sharedPrefix(texts []string) int {
 	if len(texts) == 0 {
 		return 0
 	}
-	first, n := texts[0], len(texts[0])
+	shared := texts[0]
 	for _, s := range texts {
-		n = min(n, len(s))
-		for i := range n {
-			if s[i] != first[i] {
-				n = i
-				break
-			}
+		for !strings.HasPrefix(s, shared) {
+			shared = shared[:len(shared)-1]
 		}
 	}
-	return n
+	return len(shared)
 }
 
 // leading returns the first eight bytes of s as a number of the same order: bytes that s does not have are 0.

@@ -2,8 +2,10 @@ package parquetio
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -42,10 +44,22 @@ func (f *File) ReadRuns(rowGroup int, path string, t feature.Type, spans []Span)
 		ends.ends = append(ends.ends, ends.rows)
 	}
 	values := s.cursor.finish()
+	if text, ok := values.(*array.String); ok { // each value once, not each row
+		for i := range text.Len() {
+			if v := text.Value(i); !utf8.ValidString(v) {
+				return Runs{}, f.notText(path, v)
+			}
+		}
+	}
 	if values.Len() != len(ends.ends) {
 		return Runs{}, f.corrupt("column %s: %d values of %d runs", path, values.Len(), len(ends.ends))
 	}
 	return Runs{values, ends.ends}, nil
+}
+
+// notText says that a value of a column is not what its type says.
+func (f *File) notText(path, value string) error {
+	return feature.Errorf(feature.ErrInvalid, "%s: column %s (%s): the value %.40q is not UTF-8: read the column as bytes", f.path, path, f.byPath[path].info.Physical, value)
 }
 
 // runsCursor ties a kind that keys can have to its decoder and sink; nil for others.
@@ -60,7 +74,7 @@ func (f *File) runsCursor(group int, c *column, t feature.Type, ends *runEnds) c
 	case t.Kind == feature.Int64 || t.Kind == feature.Timestamp:
 		return newCursor(f, group, c, t, c.asInt64(), &runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]})
 	case t.Kind == feature.String || t.Kind == feature.Bytes:
-		return newCursor(f, group, c, t, c.asBytes(t.Kind == feature.String), &runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone})
+		return newCursor(f, group, c, t, c.asBytes(c.kind == kindUUID), &runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone})
 	}
 	return nil
 }

@@ -182,6 +182,13 @@ func (s *bytesSink) spare(int) [][]byte { return nil }
 
 func (s *bytesSink) add(values [][]byte) {
 	s.first()
+	size := 0
+	for _, v := range values {
+		size += len(v)
+	}
+	if size > cap(s.data)-len(s.data) { // twice as much: texts come page by page
+		s.data = append(make([]byte, 0, 2*len(s.data)+size), s.data...)
+	}
 	for _, v := range values {
 		s.data = append(s.data, v...)
 		s.offsets = append(s.offsets, int32(len(s.data)))
