@@ -96,6 +96,10 @@ func TestFit(t *testing.T) {
 	if got := Fit([]*Model{renamed, before}, states("other", "z")).Services["s"]; got != renamed.Services["s"] {
 		t.Errorf("a service whose keys are others is that of version 1")
 	}
+	renamed.Services["s"].Refs[0].KeyColumns = []string{"client_id"}
+	if got := Fit([]*Model{renamed, before}, states("x y", "z")).Services["s"].KeyFields(); len(got) != 1 || got[0].Name != fieldCustomer {
+		t.Errorf("a service asks for the keys %v, before its view is published by them", got)
+	}
 	retyped := version(2, "x y", "z")
 	retyped.Views["a"].Features[0].Type, retyped.Views["a"].Hash = feature.Scalar(feature.String), "other"
 	if got := Fit([]*Model{retyped, before}, states("x y", "z")); got.Services["s"].Refs[0].View != before.Views["a"] || got.Views["a"] != before.Views["a"] {
@@ -250,5 +254,10 @@ func TestFitOnDemand(t *testing.T) {
 	_, err = s.features.GetFeatures(context.Background(), with(named([]string{"fee.local"}), floats("amount", 4)))
 	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "fee.local have changed") {
 		t.Errorf("what is not published: %v", err)
+	}
+	world.Features[1].Type = feature.Scalar(feature.String)
+	_, err = s.features.GetFeatures(context.Background(), with(named([]string{"price.local"}), floats("amount", 4)))
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("what is published of another type: %v", err)
 	}
 }
