@@ -243,8 +243,9 @@ func TestFitOnDemand(t *testing.T) {
 	fitted := Fit([]*Model{after, before}, states)
 	s := start(t, store, func() *Model { return fitted }, Options{Now: clockAt(50 * hour)})
 	for name, req := range map[string]*asofv1.GetFeaturesRequest{
-		"service": with(ofService("priced", ints(fieldCustomer, 1)), floats("amount", 4)),
-		"by name": with(named([]string{"price.local"}), floats("amount", 4)),
+		"service":                             with(ofService("priced", ints(fieldCustomer, 1)), floats("amount", 4)),
+		"by name, with a feature of the view": with(named([]string{"price.local", "world.rate"}), floats("amount", 4)),
+		"by name":                             with(named([]string{"price.local"}), floats("amount", 4)),
 	} {
 		answer, err := s.features.GetFeatures(context.Background(), req)
 		if err != nil || answer.GetColumns()[0].GetValues().GetFloat64S().GetValues()[0] != 2 {
