@@ -20,30 +20,37 @@ import (
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
 
-// TestServingPage makes the requests that docs/serving.md shows, of a new project, and holds the answers against those that follow there.
+// TestServingPage makes the requests that docs/serving.md and docs/protocols.md show, of a new project, and holds the answers against those that
+// follow there.
 func TestServingPage(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "serving.md"))
+	pages, err := filepath.Abs(filepath.Join("..", "..", "docs"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	inProject(t, "apply", "materialize")
 	s := startServer(t, "--schedule=false", "--http-listen", "127.0.0.1:0")
-	examples := regexp.MustCompile("(?s)```sh\n(curl|grpcurl) (.*?)-d '(.*?)'(.*?)\n```\n```json\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(examples) != 3 {
-		t.Fatalf("the page has %d examples", len(examples))
-	}
-	for _, e := range examples {
-		ask := s.overCurl
-		if e[1] == "grpcurl" {
-			ask = s.overGRPCurl
+	for name, n := range map[string]int{"serving.md": 3, "protocols.md": 2} {
+		page, err := os.ReadFile(filepath.Join(pages, name))
+		if err != nil {
+			t.Fatal(err)
 		}
-		var got, want any
-		text := ask(e[2]+e[4], e[3])
-		if err := errors.Join(json.Unmarshal(text, &got), json.Unmarshal([]byte(e[5]), &want)); err != nil {
-			t.Fatalf("%v: %s", err, text)
+		examples := regexp.MustCompile("(?s)```sh\n(curl|grpcurl) (.*?)-d '(.*?)'(.*?)\n```\n```json\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+		if len(examples) != n {
+			t.Fatalf("%s has %d examples", name, len(examples))
 		}
-		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%s %s is answered %s\n%s", e[1], e[3], text, d)
+		for _, e := range examples {
+			ask := s.overCurl
+			if e[1] == "grpcurl" {
+				ask = s.overGRPCurl
+			}
+			var got, want any
+			text := ask(e[2]+e[4], e[3])
+			if err := errors.Join(json.Unmarshal(text, &got), json.Unmarshal([]byte(e[5]), &want)); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("%s %s is answered %s\n%s", e[1], e[3], text, d)
+			}
 		}
 	}
 	s.stop(os.Interrupt)
