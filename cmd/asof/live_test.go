@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/asof-store/asof/feature"
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
 
@@ -228,6 +229,16 @@ func TestRemote(t *testing.T) {
 	prints(t, ok(t, append([]string{"sync"}, at...)...), "profile: up to date", "last_payment: waits for asof materialize")
 	prints(t, ok(t, append([]string{"sync", "profile", "--full"}, at...)...), "profile: ", " keys published")
 	fails(t, 3, []string{"no view"}, append([]string{"sync", "profil"}, at...)...)
+	err := withAdmin(s.address, func(c *client, admin asofv1.AdminClient) error {
+		run, err := admin.Materialize(context.Background(), &asofv1.MaterializeRequest{ChunkMicros: -1})
+		if err == nil {
+			_, err = run.Recv()
+		}
+		return c.fault("materializing", err)
+	})
+	if !errors.Is(err, feature.ErrInvalid) || !strings.Contains(err.Error(), "chunk_micros -1") {
+		t.Errorf("a chunk of negative length: %v", err)
+	}
 	s.stop(os.Interrupt)
 	fails(t, 6, []string{"does not answer", "is asof serve running there?"}, append([]string{"materialize"}, at...)...)
 }

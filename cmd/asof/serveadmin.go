@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,6 +87,9 @@ func (s admin) Publish(ctx context.Context, req *asofv1.PublishRequest) (*asofv1
 
 // Materialize runs views and tells how it goes. One call at a time is served, beside the runs of the scheduler, so that memory is bounded.
 func (s admin) Materialize(req *asofv1.MaterializeRequest, stream grpc.ServerStreamingServer[asofv1.MaterializeResponse]) error {
+	if c := req.GetChunkMicros(); c < 0 || c > math.MaxInt64/int64(time.Microsecond) {
+		return feature.Errorf(feature.ErrInvalid, "chunk_micros %d is no length of time: give 0 or more", c)
+	}
 	if !s.running.TryLock() {
 		return feature.Errorf(feature.ErrUnavailable, "the server runs what somebody else has asked for: wait for that to end and try again")
 	}
