@@ -78,11 +78,7 @@ const MemoryDefault = 1 << 30
 // does not stop the others; all errors are returned, joined.
 func (e *Engine) Run(ctx context.Context, views []*definitions.View, r Request) ([]Result, error) {
 	results, errs := make([]*Result, len(views)), make([]error, len(views))
-	workers := e.Workers
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	parallel := max(1, min(workers, len(views)))
+	parallel := max(1, min(e.workers(), len(views)))
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	memory := e.Memory
@@ -268,8 +264,13 @@ func (e *Engine) Watermarks(ctx context.Context, view *definitions.View) (offlin
 func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory int64, result *Result) error {
 	begun := e.now()
 	view, rowsView := p.view, rowsOf(p.view)
-	s := newSorter(rowsView, e.TempDir, memory/2) // the other half: a batch of each run in a merge, and a row group being written
-	defer func() { _ = s.close() }()              // its files have no name any more
+	// The other half of the memory: what is being read, the buckets being sorted, and a row group being written.
+	options := sortOptions{dir: e.TempDir, budget: memory / 2, rows: rowsWithin(p.files, st.rows)}
+	if view.Windowed() {
+		options.tiles = view.View
+	}
+	s := newSorter(rowsView, options)
+	defer func() { _ = s.close() }() // its files have no name any more
 	rows, filtered, err := e.readInto(ctx, p, st.rows, rowsView, s)
 	if err != nil {
 		return err
@@ -281,26 +282,16 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 	bar := e.start(p.label+": writing", rows.Rows-filtered)
 	defer bar.Fail()
 	snapshot, err := e.Offline.Replace(ctx, view.View, commit, func(w *offline.Writer) error {
-		write := func(batch arrow.RecordBatch) error {
+		return s.sorted(ctx, e.workers(), func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error) {
+			bar.Add(rows.NumRows())
+			if !view.Windowed() {
+				return []arrow.RecordBatch{rows}, nil
+			}
+			return tilesOf(view.View, rowsView, rows)
+		}, func(batch arrow.RecordBatch) error {
 			result.Rows += batch.NumRows()
 			return w.Write(batch)
-		}
-		add, finish := write, func() error { return nil }
-		if view.Windowed() {
-			t, err := newTiler(view.View, rowsView, write)
-			if err != nil {
-				return err
-			}
-			add, finish = t.add, t.finish
-		}
-		err := s.merge(ctx, func(batch arrow.RecordBatch) error {
-			bar.Add(batch.NumRows())
-			return add(batch)
 		})
-		if err != nil {
-			return err
-		}
-		return finish()
 	})
 	if err != nil {
 		return err
@@ -309,6 +300,14 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 	p.base = snapshot.ID()
 	result.note(rows, filtered, p.base)
 	return snapshot.Close()
+}
+
+// workers returns how many goroutines a run has for its work.
+func (e *Engine) workers() int {
+	if e.Workers > 0 {
+		return e.Workers
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // note adds a step to the result of its run.
@@ -328,32 +327,58 @@ func (e *Engine) start(task string, rows int64) Progress {
 // readInto reads a range of the view's source into the sorter, and returns how many of the rows the view's where has left out.
 func (e *Engine) readInto(ctx context.Context, p *planned, events feature.Range, rowsView *feature.View, s sorter) (stats source.Stats, filtered int64, err error) {
 	view := p.view
-	pieces, err := source.Pieces(ctx, view.Source.Spec, p.files, events)
-	if err != nil {
-		return stats, 0, err
-	}
-	total, _ := amount(pieces, events)
-	bar := e.start(p.label+": reading", total)
+	bar := e.start(p.label+": reading", rowsWithin(p.files, events))
 	defer bar.Fail()
-	c := newComputer(view, rowsView)
+	type worker struct {
+		computer
+		feeder
+		filtered int64
+		batches  int64 // of the part being read
+		part     int
+	}
+	workers := make([]worker, e.workers())
+	for i := range workers {
+		workers[i] = worker{computer: *newComputer(view, rowsView), feeder: s.feeder(), part: -1}
+	}
 	request := source.Request{Range: events, Keys: view.SourceKeys(), Columns: view.SourceColumns(), Files: p.files}
-	stats, err = source.Read(ctx, view.Source.Spec, request, func(b source.Batch) error {
+	stats, err = source.ReadParts(ctx, view.Source.Spec, request, len(workers), func(i, part int, b source.Batch) error {
 		bar.Add(b.Record.NumRows())
-		rows, err := c.rows(b.Record)
+		w := &workers[i]
+		if part != w.part {
+			w.part, w.batches = part, 0
+		}
+		w.batches++
+		rows, err := w.rows(b.Record)
 		if err != nil {
 			return fmt.Errorf("%s, rows from %d: %w", b.File, b.FirstRow, err)
 		}
-		filtered += b.Record.NumRows() - rows.NumRows()
+		w.filtered += b.Record.NumRows() - rows.NumRows()
 		if rows.NumRows() == 0 {
 			return nil
 		}
-		return s.add(ctx, rows)
+		return w.add(ctx, int64(part)<<32|w.batches, rows)
 	})
+	for i := range workers {
+		filtered += workers[i].filtered
+		if err == nil {
+			err = workers[i].close(ctx)
+		}
+	}
 	if err != nil {
 		return stats, filtered, err
 	}
 	bar.Done("")
 	return stats, filtered, nil
+}
+
+// rowsWithin returns about how many rows of files lie in a range, taking those of a file to be spread evenly.
+func rowsWithin(files []source.FileStat, events feature.Range) int64 {
+	pieces := make([]source.Piece, len(files))
+	for i, f := range files {
+		pieces[i] = source.Piece{Events: f.Events(), Rows: f.Rows}
+	}
+	rows, _ := amount(pieces, events)
+	return rows
 }
 
 type silent struct{}

@@ -249,7 +249,7 @@ func (ex *explainer) answer(ctx context.Context) (err error) {
 // trained is what an export gives of the i-th feature.
 func (ex *explainer) trained(i, row int) Answered {
 	column := ex.joined.Columns[i]
-	return Answered{Value: one(column.Values, row), Status: column.Statuses[row], Event: eventOf(ex.joined.Found[row], ex.joined.EventTimes[row])}
+	return Answered{Value: one(column.Values, row), Status: column.Statuses[row], Event: eventOf(ex.joined.Found(row), ex.joined.EventTimes[row])}
 }
 
 func eventOf(found bool, event feature.Time) feature.Time {
@@ -358,7 +358,7 @@ func (ex *explainer) check() error {
 	fault := func(what string) error {
 		return feature.Errorf(feature.ErrInternal, "view %s, %s: the explanation does not fit the join's answer in %s", ex.view.Name, ex.x.Key, what)
 	}
-	if found := ex.latest != nil; found != ex.joined.Found[atRequested] {
+	if found := ex.latest != nil; found != ex.joined.Found(atRequested) {
 		return fault("whether a row is visible")
 	}
 	if ex.latest == nil {

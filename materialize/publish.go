@@ -297,7 +297,7 @@ func (w *publication) write(keys []arrow.Array, answer *pointintime.Answer, rows
 }
 
 func (w *publication) writeKey(key feature.Key, a *pointintime.Answer, columns []arrow.Array, i int) error {
-	if !a.Found[i] {
+	if !a.Found(i) {
 		return w.p.Delete(key)
 	}
 	row := online.Row{Event: a.EventTimes[i], AsOf: w.next.Watermark, Values: columns, Index: i}

@@ -94,7 +94,7 @@ func getPublished(ctx context.Context, served Served, view *feature.View, featur
 // agree reports whether what is served, in row i of a column, is what training gives: row j of the answer's feature f. What has expired
 // since, by the clock of those who serve it, is known by its event time alone. Values are compared as text gives them.
 func agree(view *feature.View, served online.Column, i int, a *pointintime.Answer, f, j int, text func(arrow.Array, int) string) bool {
-	if served.Found[i] != a.Found[j] || served.Found[i] && served.EventTimes[i] != a.EventTimes[j] {
+	if served.Found[i] != a.Found(j) || served.Found[i] && served.EventTimes[i] != a.EventTimes[j] {
 		return false
 	}
 	if served.Statuses[i] == feature.Expired {

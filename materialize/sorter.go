@@ -1,37 +1,64 @@
 package materialize
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/interleave"
 	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/internal/stages"
 )
 
-// sortedBatchRows is the number of rows in a sorted batch: large enough that the fixed cost of a batch vanishes, small
-// enough that merging a hundred spilled runs holds tens of megabytes.
-const sortedBatchRows = 1 << 15
-
 // sorter is an external sort of a view's rows by (key, event time, created time), NULL created times first; rows equal in
-// all three keep the order in which they were added. What does not fit the budget is spilled to temporary files that
-// vanish with the process.
+// all three keep the order of their source. Where tiles are to be made of the rows it sorts them by (key, tile) alone.
+//
+// Rows are dealt to buckets of keys and times as they come, in any order and by several goroutines. The buckets follow each other in the
+// order of the sort, so that each can be sorted, added up and encoded on its own, and nothing is merged. What does not fit the budget is
+// spilled to temporary files that vanish with the process.
 type sorter interface {
-	// add takes a batch with the view's columns, in source order.
-	add(ctx context.Context, batch arrow.RecordBatch) error
-	// merge yields all rows, sorted, in batches of at most sortedBatchRows. It can be called once.
-	merge(ctx context.Context, yield func(arrow.RecordBatch) error) error
+	// feeder returns what one goroutine adds rows to.
+	feeder() feeder
+	// sorted yields all rows in order, after the last feeder has been closed. Each stretch of them passes through a function of make first,
+	// which may be called by several goroutines at once. It can be called once.
+	sorted(ctx context.Context, workers int, make func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error), yield func(arrow.RecordBatch) error) error
 	// close removes what was spilled.
 	close() error
 }
 
-// newSorter returns a sorter for the view's rows that holds about budget bytes and spills into dir.
-func newSorter(view *feature.View, dir string, budget int64) sorter {
+// feeder takes rows from one goroutine.
+type feeder interface {
+	// add takes a batch with the view's columns, in source order. place is its own, and greater than those of batches before it in the source.
+	add(ctx context.Context, place int64, batch arrow.RecordBatch) error
+	// close is called after the last add.
+	close(ctx context.Context) error
+}
+
+// sortOptions are the options of a sorter.
+type sortOptions struct {
+	dir    string        // for spilled rows
+	budget int64         // bytes of rows to hold
+	rows   int64         // that are expected, about
+	tiles  *feature.View // the windowed view that tiles are made for; nil: rows stay as they are
+	stats  *stages.Stats
+}
+
+// newSorter returns a sorter for the view's rows.
+func newSorter(view *feature.View, o sortOptions) sorter {
 	if keysort.UsesInts(view.Keys) {
-		return &externalSort[int64]{view: view, schema: schemaOf(view), dir: dir, budget: budget, keysOf: keysort.IntKeys}
+		return newExternalSort(view, o, keysort.IntKeys)
 	}
-	return &externalSort[string]{view: view, schema: schemaOf(view), dir: dir, budget: budget, keysOf: keysort.TextKeys}
+	return newExternalSort(view, o, keysort.TextKeys)
+}
+
+func newExternalSort[K keysort.Ordered](view *feature.View, o sortOptions, keysOf func([]arrow.Array, int) []K) *externalSort[K] {
+	return &externalSort[K]{sortOptions: o, view: view, schema: schemaOf(view), keysOf: keysOf,
+		bucketBytes: max(1, min(bucketBytes, o.budget/16)), blockBytes: max(1, min(blockBytes, o.budget/8))}
 }
 
 // schemaOf returns the Arrow schema of the view's stored rows.
@@ -44,94 +71,311 @@ func schemaOf(view *feature.View) *arrow.Schema {
 	return arrow.NewSchema(fields, nil)
 }
 
+const (
+	// bucketBytes is about how large a bucket is: a worker holds two or three times as much while it sorts one, and a column of it should
+	// stay in the processor's cache.
+	bucketBytes = 8 << 20
+	// bucketsMax bounds the buckets of one sort: each gets some rows of every batch, in a piece of memory of its own.
+	bucketsMax = 256
+	// sampleBytes is how much is held before the buckets are chosen.
+	sampleBytes = 32 << 20
+	// blockBytes is how much of a worker's rows is kept or spilled as a whole.
+	blockBytes = 16 << 20
+)
+
+// externalSort is a sorter of keys that are compared as K.
 type externalSort[K keysort.Ordered] struct {
+	sortOptions
 	view   *feature.View
 	schema *arrow.Schema
-	dir    string
-	budget int64
 	keysOf func([]arrow.Array, int) []K
 
-	batches []arrow.RecordBatch // not yet sorted
-	rows    int
-	bytes   int64
-	spilled []*spill
+	bucketBytes, blockBytes int64 // see the constants; less where the budget is small
+
+	mu      sync.Mutex
+	waiting []piece // until the buckets are chosen
+	total   int64   // rows that have been added
+	bytes   int64   // that they take
+	buckets *buckets[K]
+	kept    []piece
+	held    int64 // bytes of kept
+	spills  []*spill
+	inner   []*externalSort[K] // of buckets that were split
 }
 
-// sortBytesPerRow is what sorting takes beside the rows themselves: key, two times, and two entries of the radix sort.
-const sortBytesPerRow = 72
-
-func (s *externalSort[K]) add(ctx context.Context, batch arrow.RecordBatch) error {
-	s.batches = append(s.batches, batch)
-	s.rows += int(batch.NumRows())
-	s.bytes += recordBytes(batch) + sortBytesPerRow*batch.NumRows()
-	if s.bytes < s.budget {
-		return nil
-	}
-	return s.spill(ctx)
+// piece is a batch whose rows lie in the order of their buckets, and within a bucket in source order.
+type piece struct {
+	place int64
+	batch arrow.RecordBatch
+	ends  []int32 // of each bucket's rows
+	bytes int64
 }
 
-// spill sorts what is held and moves it to a file.
-func (s *externalSort[K]) spill(ctx context.Context) error {
-	file, err := newSpill(s.dir, s.schema)
-	if err != nil {
-		return err
+// rows returns where the rows of buckets [from, to) are.
+func (p *piece) rows(from, to int) (first, end int64) {
+	if from > 0 {
+		first = int64(p.ends[from-1])
 	}
-	s.spilled = append(s.spilled, file)
-	if err := s.emit(ctx, file.write); err != nil {
-		return err
-	}
-	return file.finish()
+	return first, int64(p.ends[to-1])
 }
 
-// emit sorts what is held, yields it, and lets go of it.
-func (s *externalSort[K]) emit(ctx context.Context, yield func(arrow.RecordBatch) error) error {
-	keys, events := make([]K, 0, s.rows), make([]int64, 0, s.rows)
-	var created []int64
-	which, row := make([]int32, 0, s.rows), make([]int32, 0, s.rows)
-	for b, batch := range s.batches {
-		h := keysort.HeadOf(batch, len(s.view.Keys), s.view.HasCreatedTime, s.keysOf)
-		keys, events, created = append(keys, h.Keys...), append(events, h.Events...), append(created, h.Created...)
-		for r := range batch.NumRows() {
-			which, row = append(which, int32(b)), append(row, int32(r))
+// headOf returns what rows are sorted by.
+func (s *externalSort[K]) headOf(batch arrow.RecordBatch) keysort.Head[K] {
+	created := s.view.HasCreatedTime && (s.tiles == nil || s.tiles.HasCreatedTime)
+	h := keysort.HeadOf(batch, len(s.view.Keys), created, s.keysOf)
+	if s.tiles != nil && s.tiles.Granularity > 0 {
+		h.Events = tileNumbers(s.tiles, h.Events)
+	}
+	return h
+}
+
+// tileNumbers returns numbers of the tiles that rows are in: later tiles have greater ones.
+func tileNumbers(view *feature.View, events []int64) []int64 {
+	length, numbers := view.Granularity.Microseconds(), make([]int64, len(events))
+	before := int64(1) // a tile includes its end
+	if view.StrictlyBefore {
+		before = 0
+	}
+	for i, t := range events {
+		t -= before
+		n := t / length
+		if t%length < 0 {
+			n--
+		}
+		numbers[i] = n
+	}
+	return numbers
+}
+
+// buckets cut the order of the sort: bucket i begins with the i-th least key and times, the first with the least of all.
+type buckets[K keysort.Ordered] struct {
+	keys   []K
+	events []int64
+	create []int64 // nil where rows have no created times
+}
+
+// count returns the number of buckets.
+func (b *buckets[K]) count() int { return len(b.keys) + 1 }
+
+// of returns which bucket a row is in: how many of the beginnings are not after it.
+func (b *buckets[K]) of(key K, h *keysort.Head[K], row int) int {
+	low, high := 0, len(b.keys)
+	for low < high {
+		mid := int(uint(low+high) / 2)
+		if k := b.keys[mid]; k < key || k == key && b.reached(mid, h, row) {
+			low = mid + 1
+		} else {
+			high = mid
 		}
 	}
-	order := make([]uint32, len(keys))
+	return low
+}
+
+// reached reports whether a row with the key of a beginning is not before it.
+func (b *buckets[K]) reached(i int, h *keysort.Head[K], row int) bool {
+	if b.create == nil || b.events[i] != h.Events[row] {
+		return b.events[i] <= h.Events[row]
+	}
+	return b.create[i] <= h.Created[row]
+}
+
+// samplesPerBucket are taken to choose buckets: with 64, their sizes deviate by about an eighth.
+const samplesPerBucket = 64
+
+// choose returns at most n buckets of about equal size, by a sample of pieces.
+func (s *externalSort[K]) choose(pieces []piece, n int) *buckets[K] {
+	b := &buckets[K]{}
+	rows := int64(0)
+	for _, p := range pieces {
+		rows += p.batch.NumRows()
+	}
+	step := max(1, rows/int64(max(1, n*samplesPerBucket)))
+	var sample keysort.Head[K]
+	next := int64(0)
+	for _, p := range pieces {
+		if n == 1 {
+			break
+		}
+		h := s.headOf(p.batch)
+		for ; next < p.batch.NumRows(); next += step {
+			sample.Keys, sample.Events = append(sample.Keys, h.Keys[next]), append(sample.Events, h.Events[next])
+			if h.Created != nil {
+				sample.Created = append(sample.Created, h.Created[next])
+			}
+		}
+		next -= p.batch.NumRows()
+	}
+	order := sortedOrder(sample)
+	for i := 1; i < n; i++ {
+		r := order[i*len(order)/n]
+		last := len(b.keys) - 1
+		if last >= 0 && b.keys[last] == sample.Keys[r] && b.reached(last, &sample, int(r)) && b.events[last] == sample.Events[r] &&
+			(sample.Created == nil || b.create[last] == sample.Created[r]) {
+			continue // the same again
+		}
+		b.keys, b.events = append(b.keys, sample.Keys[r]), append(b.events, sample.Events[r])
+		if sample.Created != nil {
+			b.create = append(b.create, sample.Created[r])
+		}
+	}
+	return b
+}
+
+// sortedOrder returns the rows of a head in their order.
+func sortedOrder[K keysort.Ordered](h keysort.Head[K]) []uint32 {
+	order := make([]uint32, len(h.Keys))
 	for i := range order {
 		order[i] = uint32(i)
 	}
-	if created != nil {
-		order = keysort.Rows(order, keys, events, created)
-	} else {
-		order = keysort.Rows(order, keys, events)
+	if h.Created != nil {
+		return keysort.Rows(order, h.Keys, h.Events, h.Created)
 	}
-	batches := s.batches
-	s.batches, s.rows, s.bytes = nil, 0, 0
-	out := interleave.NewBatches(s.schema)
-	for len(order) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n := min(len(order), sortedBatchRows)
-		for _, o := range order[:n] {
-			out.Add(batches[which[o]], int(which[o]), int(row[o]))
-		}
-		order = order[n:]
-		if err := out.Flush(yield); err != nil {
-			return err
+	return keysort.Rows(order, h.Keys, h.Events)
+}
+
+// deal puts the rows of a batch into the order of their buckets.
+func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
+	rows := int(p.batch.NumRows())
+	p.ends = make([]int32, b.count())
+	if b.count() == 1 {
+		p.ends[0] = int32(rows)
+		return p
+	}
+	clock := s.stats.Start(stages.Sort)
+	h := s.headOf(p.batch)
+	bucket := make([]uint16, rows)
+	for i, key := range h.Keys {
+		at := b.of(key, &h, i)
+		bucket[i] = uint16(at)
+		p.ends[at]++
+	}
+	next := make([]int32, b.count())
+	sum := int32(0)
+	for i, n := range p.ends {
+		next[i] = sum
+		sum += n
+		p.ends[i] = sum
+	}
+	order := make([]uint32, rows)
+	for i, at := range bucket {
+		order[next[at]] = uint32(i)
+		next[at]++
+	}
+	p.batch = taken(p.batch, order)
+	clock.Stop(0, 0)
+	return p
+}
+
+// taken returns the given rows of a batch.
+func taken(batch arrow.RecordBatch, rows []uint32) arrow.RecordBatch {
+	columns := make([]arrow.Array, batch.NumCols())
+	for i, c := range batch.Columns() {
+		columns[i] = interleave.Take(c, rows)
+	}
+	return array.NewRecordBatch(batch.Schema(), columns, int64(len(rows)))
+}
+
+// feeder returns one for another goroutine.
+func (s *externalSort[K]) feeder() feeder { return &sortFeeder[K]{sort: s} }
+
+// sortFeeder deals the rows of one goroutine to buckets. It keeps or spills them in blocks.
+type sortFeeder[K keysort.Ordered] struct {
+	sort  *externalSort[K]
+	block []piece
+	bytes int64
+}
+
+func (f *sortFeeder[K]) add(ctx context.Context, place int64, batch arrow.RecordBatch) error {
+	p := piece{place: place, batch: batch, bytes: recordBytes(batch)}
+	b, pieces := f.sort.admit(p)
+	for _, p := range pieces {
+		f.block = append(f.block, f.sort.deal(p, b))
+		f.bytes += p.bytes
+		if f.bytes >= f.sort.blockBytes {
+			if err := f.flush(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+// admit returns the pieces that can be dealt now, p among them, and the buckets; none while the buckets are not chosen.
+func (s *externalSort[K]) admit(p piece) (*buckets[K], []piece) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total, s.bytes = s.total+p.batch.NumRows(), s.bytes+p.bytes
+	if s.buckets != nil {
+		return s.buckets, []piece{p}
+	}
+	s.waiting = append(s.waiting, p)
+	if s.bytes < min(sampleBytes, s.budget/4) {
+		return nil, nil
+	}
+	return s.settle(max(s.rows, 2*s.total))
+}
+
+// settle chooses the buckets for so many rows, by those that wait, and returns these. The caller has locked s.
+func (s *externalSort[K]) settle(rows int64) (*buckets[K], []piece) {
+	n := float64(s.bytes) / float64(max(1, s.total)) * float64(rows) / float64(s.bucketBytes)
+	s.buckets = s.choose(s.waiting, max(1, min(bucketsMax, int(n))))
+	pieces := s.waiting
+	s.waiting = nil
+	return s.buckets, pieces
+}
+
+// flush keeps the block where the budget allows it, else spills it.
+func (f *sortFeeder[K]) flush(ctx context.Context) error {
+	if len(f.block) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s, block, bytes := f.sort, f.block, f.bytes
+	f.block, f.bytes = nil, 0
+	s.mu.Lock()
+	keep := s.held+bytes <= s.budget
+	if keep {
+		s.kept, s.held = append(s.kept, block...), s.held+bytes
+	}
+	s.mu.Unlock()
+	if keep {
+		return nil
+	}
+	clock := s.stats.Start(stages.Spill)
+	file, err := spillPieces(s.dir, s.schema, block, s.buckets.count())
+	if err != nil {
+		return err
+	}
+	clock.Stop(0, file.size)
+	s.mu.Lock()
+	s.spills = append(s.spills, file)
+	s.mu.Unlock()
+	return nil
+}
+
+func (f *sortFeeder[K]) close(ctx context.Context) error { return f.flush(ctx) }
+
 func (s *externalSort[K]) close() error {
 	var first error
-	for _, f := range s.spilled {
+	for _, f := range s.spills {
 		if err := f.close(); err != nil && first == nil {
 			first = err
 		}
 	}
-	s.spilled = nil
+	for _, inner := range s.inner {
+		if err := inner.close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	s.spills, s.inner = nil, nil
 	return first
+}
+
+// byPlace sorts pieces into source order; those of one batch, which are of several buckets, stay as they are.
+func byPlace(pieces []piece) {
+	slices.SortStableFunc(pieces, func(a, b piece) int { return cmp.Compare(a.place, b.place) })
 }
 
 // recordBytes returns the memory that a batch's columns take.

@@ -35,21 +35,33 @@ type sortRow struct {
 	n              int64
 }
 
-// TestSorterAgreesWithStableSort sorts random rows in random batches under budgets that force many spills and several merge
-// passes, and expects the order of a stable sort in memory.
+// TestSorterAgreesWithStableSort sorts random rows in random batches, which several feeders add in any order, under budgets that force many
+// spills and buckets that have to be split again, and expects the order of a stable sort in memory.
 func TestSorterAgreesWithStableSort(t *testing.T) {
 	kinds := [][]feature.Kind{nil, {feature.Int64}, {feature.Int32}, {feature.Bool}, {feature.String}, {feature.Bytes}, {feature.Timestamp},
 		{feature.String, feature.Int64}}
 	rapid.Check(t, func(t *rapid.T) {
 		view := sortView(rapid.SampledFrom(kinds).Draw(t, "kinds")...)
-		budget := rapid.Int64Range(1, 4000).Draw(t, "budget")
-		s := newSorter(view, "", budget)
+		s := newSorter(view, sortOptions{budget: rapid.Int64Range(1000, 40_000).Draw(t, "budget"), rows: rapid.Int64Range(0, 1000).Draw(t, "expected")})
 		defer func() { _ = s.close() }()
+		feeders := []feeder{s.feeder(), s.feeder(), s.feeder()}
 		var want []sortRow
-		for range rapid.IntRange(0, 80).Draw(t, "batches") {
+		var batches []arrow.RecordBatch
+		for range rapid.IntRange(0, 40).Draw(t, "batches") {
 			batch, rows := randomSortBatch(t, view, int64(len(want)))
-			want = append(want, rows...)
-			if err := s.add(context.Background(), batch); err != nil {
+			want, batches = append(want, rows...), append(batches, batch)
+		}
+		var order []int
+		for i := range batches {
+			order = append(order, i)
+		}
+		for _, i := range rapid.Permutation(order).Draw(t, "order") {
+			if err := rapid.SampledFrom(feeders).Draw(t, "feeder").add(context.Background(), int64(i), batches[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, f := range feeders {
+			if err := f.close(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -57,7 +69,8 @@ func TestSorterAgreesWithStableSort(t *testing.T) {
 			return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(a.event, b.event), cmp.Compare(a.created, b.created))
 		})
 		at := 0
-		err := s.merge(context.Background(), func(b arrow.RecordBatch) error {
+		whole := func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error) { return []arrow.RecordBatch{rows}, nil }
+		err := s.sorted(context.Background(), rapid.IntRange(1, 3).Draw(t, "workers"), whole, func(b arrow.RecordBatch) error {
 			numbers := b.Column(int(b.NumCols()) - 2).(*array.Int64)
 			words := b.Column(int(b.NumCols()) - 1).(*array.List)
 			for i := range int(b.NumRows()) {

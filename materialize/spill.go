@@ -2,25 +2,32 @@ package materialize
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"os"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
 )
 
-// spill is a sorted run in a temporary file, as an Arrow IPC stream. The file has no name once it is open, so that a crash
-// leaves nothing behind.
+// spill is pieces in a temporary file: of each bucket the rows of all pieces, as a message of an Arrow IPC stream, which is read alone. The
+// file has no name once it is open, so that a crash leaves nothing behind. Rows are not compressed: most of their numbers do not shrink, and
+// a file that is read again within the minute is read from memory.
 type spill struct {
 	file   *os.File
-	buffer *bufio.Writer
-	writer *ipc.Writer
+	head   []byte  // of the stream: the schema
+	ends   []int64 // of each bucket in the file, the head before the first
+	size   int64
+	pieces []piece // their batches are in the file
 }
 
-func newSpill(dir string, schema *arrow.Schema) (*spill, error) {
+// spillPieces writes pieces to a new file, sorted by their places.
+func spillPieces(dir string, schema *arrow.Schema, pieces []piece, buckets int) (_ *spill, err error) {
 	file, err := os.CreateTemp(dir, "asof-sort-*")
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "sorting: cannot create a temporary file: %w", err)
@@ -28,35 +35,118 @@ func newSpill(dir string, schema *arrow.Schema) (*spill, error) {
 	if err := os.Remove(file.Name()); err != nil {
 		return nil, errors.Join(feature.Errorf(feature.ErrUnavailable, "sorting: cannot unlink a temporary file: %w", err), file.Close())
 	}
-	s := &spill{file: file, buffer: bufio.NewWriterSize(file, 1<<20)}
-	s.writer = ipc.NewWriter(s.buffer, ipc.WithSchema(schema), ipc.WithLZ4())
+	byPlace(pieces)
+	s := &spill{file: file, pieces: pieces}
+	if err := s.write(schema, buckets); err != nil {
+		return nil, errors.Join(feature.Errorf(feature.ErrUnavailable, "sorting: cannot write a temporary file %s: %w", file.Name(), err), file.Close())
+	}
+	for i := range pieces {
+		pieces[i].batch = nil
+	}
 	return s, nil
 }
 
-func (s *spill) write(batch arrow.RecordBatch) error {
-	if err := s.writer.Write(batch); err != nil {
-		return feature.Errorf(feature.ErrUnavailable, "sorting: cannot write a temporary file %s: %w", s.file.Name(), err)
+func (s *spill) write(schema *arrow.Schema, buckets int) error {
+	out := &counting{out: bufio.NewWriterSize(s.file, 1<<20)}
+	w := ipc.NewWriter(out, ipc.WithSchema(schema))
+	if err := w.Write(s.pieces[0].batch.NewSlice(0, 0)); err != nil { // writes the schema before it
+		return err
 	}
-	return nil
+	s.ends = append(s.ends, out.size)
+	for b := range buckets {
+		rows, err := joined(schema, s.pieces, b, b+1)
+		if err != nil {
+			return err
+		}
+		if rows != nil {
+			if err := w.Write(rows); err != nil {
+				return err
+			}
+		}
+		s.ends = append(s.ends, out.size)
+	}
+	if err := errors.Join(w.Close(), out.out.Flush()); err != nil {
+		return err
+	}
+	s.size, s.head = out.size, make([]byte, s.ends[0])
+	_, err := s.file.ReadAt(s.head, 0)
+	return err
 }
 
-func (s *spill) finish() error {
-	if err := errors.Join(s.writer.Close(), s.buffer.Flush()); err != nil {
-		return feature.Errorf(feature.ErrUnavailable, "sorting: cannot write a temporary file %s: %w", s.file.Name(), err)
-	}
-	return nil
+// counting counts what is written.
+type counting struct {
+	out  *bufio.Writer
+	size int64
 }
 
-// read returns a reader from the first row on.
-func (s *spill) read() (*ipc.Reader, error) {
-	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
-		return nil, feature.Errorf(feature.ErrUnavailable, "sorting: cannot read back a temporary file: %w", err)
+func (c *counting) Write(b []byte) (int, error) {
+	n, err := c.out.Write(b)
+	c.size += int64(n)
+	return n, err
+}
+
+// joined returns the rows of buckets [from, to) of pieces as one batch, nil where there are none.
+func joined(schema *arrow.Schema, pieces []piece, from, to int) (arrow.RecordBatch, error) {
+	var parts []arrow.RecordBatch
+	rows := int64(0)
+	for i := range pieces {
+		if first, end := pieces[i].rows(from, to); end > first {
+			parts, rows = append(parts, pieces[i].batch.NewSlice(first, end)), rows+end-first
+		}
 	}
-	r, err := ipc.NewReader(bufio.NewReaderSize(s.file, 1<<18))
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	columns, of := make([]arrow.Array, schema.NumFields()), make([]arrow.Array, len(parts))
+	for c := range columns {
+		for i, p := range parts {
+			of[i] = p.Column(c)
+		}
+		var err error
+		if columns[c], err = array.Concatenate(of, memory.DefaultAllocator); err != nil {
+			return nil, feature.Errorf(feature.ErrInvalid, "sorting: joining rows of column %s: %w", schema.Field(c).Name, err)
+		}
+	}
+	return array.NewRecordBatch(schema, columns, rows), nil
+}
+
+// has reports whether any row of a bucket is in the file.
+func (s *spill) has(bucket int) bool { return s.ends[bucket] < s.ends[bucket+1] }
+
+// read returns the rows of buckets [from, to) as pieces of one bucket each. It may be called by several goroutines at once.
+func (s *spill) read(from, to int) ([]piece, error) {
+	body := io.NewSectionReader(s.file, s.ends[from], s.ends[to]-s.ends[from])
+	r, err := ipc.NewReader(io.MultiReader(bytes.NewReader(s.head), body))
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "sorting: cannot read back a temporary file: %w", err)
 	}
-	return r, nil
+	defer r.Release()
+	var out []piece
+	for bucket := from; bucket < to; bucket++ {
+		if !s.has(bucket) {
+			continue
+		}
+		batch, err := r.Read()
+		for err == nil && batch.NumRows() == 0 { // that of the head
+			batch, err = r.Read()
+		}
+		if err != nil {
+			return nil, feature.Errorf(feature.ErrUnavailable, "sorting: cannot read back a temporary file: %w", err)
+		}
+		batch.Retain() // the reader lets go of a batch when it reads the next
+		at := int64(0)
+		for i := range s.pieces {
+			first, end := s.pieces[i].rows(bucket, bucket+1)
+			if end > first {
+				out = append(out, piece{place: s.pieces[i].place, batch: batch.NewSlice(at, at+end-first), ends: []int32{int32(end - first)}})
+				at += end - first
+			}
+		}
+	}
+	return out, nil
 }
 
 func (s *spill) close() error { return s.file.Close() }

@@ -25,6 +25,23 @@ type tiler interface {
 	finish() error
 }
 
+// tilesOf returns the tiles of view that sorted rows make, sorted; rows is the view of the rows. No tile has rows elsewhere.
+func tilesOf(view, rows *feature.View, batch arrow.RecordBatch) (tiles []arrow.RecordBatch, err error) {
+	t, err := newTiler(view, rows, func(batch arrow.RecordBatch) error {
+		tiles = append(tiles, batch)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for from := int64(0); from < batch.NumRows(); from += sortedBatchRows {
+		if err := t.add(batch.NewSlice(from, min(from+sortedBatchRows, batch.NumRows()))); err != nil {
+			return nil, err
+		}
+	}
+	return tiles, t.finish()
+}
+
 // newTiler returns a tiler that yields the tiles of view, sorted, in batches; rows is the view of the rows that it takes.
 func newTiler(view, rows *feature.View, yield func(arrow.RecordBatch) error) (tiler, error) {
 	if keysort.UsesInts(view.Keys) {

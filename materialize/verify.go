@@ -223,7 +223,7 @@ func (c *verifier) compare(ctx context.Context, keys []arrow.Array, rows int) er
 	c.v.Keys += int64(rows)
 	for i := range rows {
 		switch {
-		case offline.Found[i] && !served[0].Found[i]:
+		case offline.Found(i) && !served[0].Found[i]:
 			c.v.Missing++
 			for f := range c.v.Features {
 				c.v.Features[f].Missing++
@@ -248,7 +248,7 @@ func (c *verifier) differ(keys []arrow.Array, served []online.Column, offline *p
 		different = true
 		c.v.Features[f].Different++
 		c.note(keys, i, Difference{Feature: column.Name, Online: c.text(column.Values, i), Offline: c.text(offline.Columns[f].Values, i),
-			OnlineEvent: eventOf(column.Found[i], column.EventTimes[i]), OfflineEvent: eventOf(offline.Found[i], offline.EventTimes[i])})
+			OnlineEvent: eventOf(column.Found[i], column.EventTimes[i]), OfflineEvent: eventOf(offline.Found(i), offline.EventTimes[i])})
 	}
 	return different
 }
@@ -301,8 +301,8 @@ func (c *verifier) extra(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for i, found := range offline.Found {
-			if !found {
+		for i := range offline.Rows {
+			if !offline.Found(i) {
 				c.v.Extra++
 				c.note(keys, i, Difference{Online: "has values", Offline: "no such key", OnlineEvent: feature.MinTime, OfflineEvent: feature.MinTime})
 			}

@@ -3,6 +3,7 @@ package offline
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/parquetio"
@@ -14,6 +15,7 @@ type handles struct {
 	view   string
 	max    int
 	memory parquetio.Memory // of the columns that are read
+	read   atomic.Int64     // bytes, without footers
 
 	mu     sync.Mutex
 	open   map[string]*handle
@@ -68,6 +70,7 @@ func (h *handles) openFile(f *dataFile) (*handle, error) {
 		return nil, h.store.failed(h.view, err)
 	}
 	file.UseMemory(&h.memory)
+	file.CountReads(&h.read)
 	o := &handle{file: file, paths: map[int]string{}, byName: true}
 	for _, c := range file.Columns() {
 		if c.FieldID > 0 {

@@ -173,6 +173,23 @@ func (r *Run) Pages() []Page { return r.pages }
 // Read returns the named columns of the rows in spans, which are ascending and disjoint; nil spans are all rows. A column
 // that was added to the table after the run was written is NULL. Memory of columns that the caller releases serves later reads.
 func (r *Run) Read(ctx context.Context, columns []string, spans []Span) ([]arrow.Array, error) {
+	return r.columns(ctx, columns, selection{spans: spans, rows: rowsIn(spans, r.rows)})
+}
+
+// Take is [Run.Read] of single rows, which ascend strictly. It decodes no page without one of them, and of others little else.
+func (r *Run) Take(ctx context.Context, columns []string, rows []int32) ([]arrow.Array, error) {
+	return r.columns(ctx, columns, selection{single: rows, rows: len(rows)})
+}
+
+// selection is some rows of a run: those in spans, all where these are nil, or single ones.
+type selection struct {
+	spans  []Span
+	single []int32 // nil: spans count
+	rows   int
+}
+
+// columns reads the named columns of some rows.
+func (r *Run) columns(ctx context.Context, columns []string, of selection) ([]arrow.Array, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -202,9 +219,9 @@ func (r *Run) Read(ctx context.Context, columns []string, spans []Span) ([]arrow
 			continue
 		}
 		if order == nil {
-			arrays[i], err = r.read(h, c, spans)
-		} else if arrays[i], err = r.read(h, c, nil); err == nil {
-			rows := pick(order, spans)
+			arrays[i], err = r.read(h, c, of)
+		} else if arrays[i], err = r.read(h, c, selection{rows: r.rows}); err == nil {
+			rows := of.pick(order)
 			arrays[i] = interleave.Rows(arrays[i:i+1], make([]int32, len(rows)), rows)
 		}
 		if err != nil {
@@ -223,19 +240,25 @@ type decodedAs struct {
 }
 
 // read decodes a column as it lies in the file.
-func (r *Run) read(h *handle, c column, spans []Span) (arrow.Array, error) {
+func (r *Run) read(h *handle, c column, of selection) (arrow.Array, error) {
 	path, ok := h.path(c)
 	if !ok {
 		if c.required {
 			return nil, r.snapshot.store.failed(r.snapshot.view, feature.Errorf(feature.ErrCorrupt, "the data file %s has no column %s (field id %d)", r.file.Path, c.Name, c.id))
 		}
-		return array.MakeArrayOfNull(memory.DefaultAllocator, c.Type.Arrow(), rowsIn(spans, r.rows)), nil
+		return array.MakeArrayOfNull(memory.DefaultAllocator, c.Type.Arrow(), of.rows), nil
 	}
 	// Empty lists count as NULLs there.
 	if nulls, ok := h.file.NullCount(r.group, path); ok && r.sorted && nulls == int64(r.rows) && !c.required && !c.Type.List {
-		return r.snapshot.nulls.take(c.Type, rowsIn(spans, r.rows)), nil // as rare states are in nearly all tiles
+		return r.snapshot.nulls.take(c.Type, of.rows), nil // as rare states are in nearly all tiles
 	}
-	a, err := h.file.Read(r.group, path, c.Type, spans)
+	var a arrow.Array
+	var err error
+	if of.single != nil {
+		a, err = h.file.Take(r.group, path, c.Type, of.single)
+	} else {
+		a, err = h.file.Read(r.group, path, c.Type, of.spans)
+	}
 	if err != nil {
 		return nil, r.snapshot.store.failed(r.snapshot.view, err)
 	}
@@ -274,13 +297,17 @@ func rowsIn(spans []Span, all int) int {
 	return n
 }
 
-func pick(order []int32, spans []Span) []int32 {
-	if spans == nil {
+// pick returns the rows of a file that are those of s in sorted order.
+func (s selection) pick(order []int32) []int32 {
+	if s.spans == nil && s.single == nil {
 		return order
 	}
-	rows := make([]int32, 0, rowsIn(spans, 0))
-	for _, s := range spans {
-		rows = append(rows, order[s.From:s.To]...)
+	rows := make([]int32, 0, s.rows)
+	for _, r := range s.single {
+		rows = append(rows, order[r])
+	}
+	for _, span := range s.spans {
+		rows = append(rows, order[span.From:span.To]...)
 	}
 	return rows
 }
@@ -296,7 +323,7 @@ func (r *Run) sortedOrder(h *handle) ([]int32, error) {
 	var by []arrow.Array
 	for _, name := range r.snapshot.order {
 		c, _ := find(r.snapshot.columns, name)
-		a, err := r.read(h, c, nil)
+		a, err := r.read(h, c, selection{rows: r.rows})
 		if err != nil {
 			return nil, err
 		}

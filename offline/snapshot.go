@@ -169,6 +169,9 @@ func (s *Snapshot) Files() []FileInfo {
 	return files
 }
 
+// BytesRead returns how many bytes of data files have been read so far, pages and their indexes, from all runs of the snapshot.
+func (s *Snapshot) BytesRead() int64 { return s.handles.read.Load() }
+
 // Close closes the snapshot's files. Its runs are of no use afterwards.
 func (s *Snapshot) Close() error { return s.handles.close() }
 

@@ -1,19 +1,20 @@
 package pointintime
 
 import (
-	"slices"
 	"time"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
 )
 
-// servedTimes returns, for each of the rows, the schedule's last tick at or before its time; feature.MinTime where there
-// was none. The result is indexed by row; times of other rows stay 0.
-func servedTimes(schedule feature.Schedule, rows []uint32, times []int64) []int64 {
-	served := make([]int64, len(times))
+// servedTimes returns, for each time, the schedule's last tick at or before it; feature.MinTime where there was none.
+func servedTimes(schedule feature.Schedule, times []int64) []int64 {
+	served, order := make([]int64, len(times)), make([]uint32, len(times))
+	for i := range order {
+		order[i] = uint32(i)
+	}
 	var last, next feature.Time // the tick found and the one after it
-	for i, r := range keysort.ByTime(slices.Clone(rows), times) {
+	for i, r := range keysort.ByTime(order, times) {
 		q := feature.Time(times[r])
 		if i == 0 || q >= next {
 			last, next = LastTick(schedule, q)

@@ -23,11 +23,11 @@ func TestServedTimes(t *testing.T) {
 			t.Fatal(err)
 		}
 		minutes := rapid.SliceOfN(rapid.IntRange(0, 3*24*60), 1, 20).Draw(t, "minutes")
-		times, rows := make([]int64, len(minutes)), make([]uint32, len(minutes))
+		times := make([]int64, len(minutes))
 		for i, m := range minutes {
-			times[i], rows[i] = int64(feature.TimeOf(epoch.Add(time.Duration(m)*time.Minute))), uint32(i)
+			times[i] = int64(feature.TimeOf(epoch.Add(time.Duration(m) * time.Minute)))
 		}
-		served := servedTimes(schedule, rows, times)
+		served := servedTimes(schedule, times)
 		last := time.UnixMicro(slices.Max(times)).UTC()
 		tick := schedule.Next(epoch.AddDate(-years[text], 0, -2))
 		want := make([]int64, len(times))
@@ -59,7 +59,7 @@ func TestServedTimesOfFewTicks(t *testing.T) {
 	at := feature.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	times := []int64{int64(at) + 5, int64(at) - 1, int64(at)}
 	want := []int64{int64(at), int64(feature.MinTime), int64(at)}
-	if got := servedTimes(oneTick{at.Std()}, []uint32{0, 1, 2}, times); !slices.Equal(got, want) {
+	if got := servedTimes(oneTick{at.Std()}, times); !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
 }

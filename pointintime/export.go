@@ -1,20 +1,24 @@
 package pointintime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/nearest"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/internal/tabular"
 	"github.com/asof-store/asof/offline"
 )
@@ -49,13 +53,14 @@ type ExportOptions struct {
 // Errors are ErrInvalid for a spine that lacks the time or a key column or has one of another type, and for a name that would be
 // taken twice; otherwise those of reading and writing.
 func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath, outPath string, o ExportOptions) (m *Manifest, err error) {
-	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{})
+	begun := time.Now()
+	e := newExport(svc, snapshots, spinePath, o)
+	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: func(spine *arrow.Schema) int { return e.chunkRows(spine, 0) }})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
-	e, err := newExport(ctx, svc, snapshots, spinePath, reader, o)
-	if err != nil {
+	if err := e.prepare(ctx, reader); err != nil {
 		return nil, err
 	}
 	writer, err := tabular.Create(outPath, e.schema, tabular.WriterOptions{Step: o.Step})
@@ -63,16 +68,23 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 		return nil, err
 	}
 	defer writer.Abort()
-	if err := e.stream(ctx, reader, writer); err != nil {
+	var hash string
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		hash, err = tabular.FileHash(ctx, spinePath)
+		return err
+	})
+	group.Go(func() error { return e.stream(ctx, reader, writer) })
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	m, err = e.manifest(ctx, spinePath, outPath)
-	if err != nil {
-		return nil, err
-	}
+	committing := e.o.Stats.Start(stages.Commit)
 	if err := writer.Finish(); err != nil { // a full disk must not leave a manifest alone
 		return nil, err
 	}
+	committing.Stop(e.report.rows, 0)
+	e.countBytes(writer.Size())
+	m = e.manifest(hash, time.Since(begun))
 	if err := m.write(outPath + ManifestSuffix); err != nil {
 		return nil, err
 	}
@@ -81,43 +93,48 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 
 // export is one Export at work.
 type export struct {
-	o         ExportOptions
-	svc       *feature.Service
-	snapshots map[string]*offline.Snapshot
-	runs      [][]Run // for each ref
-	spinePath string
-	taken     []feature.Field // of the spine: key columns, then request fields
-	place     map[string]int  // spine column -> position
-	schema    *arrow.Schema   // of the output
-	report    *report
-	total     int64
+	readBefore int64 // bytes of snapshots, by whoever used them before
+	o          ExportOptions
+	svc        *feature.Service
+	snapshots  map[string]*offline.Snapshot
+	runs       [][]Run // for each ref
+	spinePath  string
+	taken      []feature.Field // of the spine: key columns, then request fields
+	place      map[string]int  // spine column -> position
+	schema     *arrow.Schema   // of the output
+	report     *report
+	total      int64
 }
 
-func newExport(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath string, reader tabular.Reader, o ExportOptions) (*export, error) {
-	if o.TimeColumn == "" {
-		o.TimeColumn = TimeColumnDefault
+func newExport(svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath string, o ExportOptions) *export {
+	o.TimeColumn, o.Memory = cmp.Or(o.TimeColumn, TimeColumnDefault), cmp.Or(max(0, o.Memory), MemoryDefault)
+	if o.Stats == nil {
+		o.Stats = &stages.Stats{}
 	}
-	if o.Memory <= 0 {
-		o.Memory = MemoryDefault
-	}
-	e := &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, taken: slices.Concat(svc.KeyFields(), svc.RequestFields()), place: map[string]int{}, report: newReport(svc, o.FullNames), total: -1}
+	return &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, taken: slices.Concat(svc.KeyFields(), svc.RequestFields()), place: map[string]int{},
+		report: newReport(svc, o.FullNames), total: -1}
+}
+
+// prepare checks that everything is there and fits together, before any work.
+func (e *export) prepare(ctx context.Context, reader tabular.Reader) error {
 	if rows, known := reader.Rows(); known {
 		e.total = rows
 	}
 	if err := e.checkSpine(reader.Schema()); err != nil {
-		return nil, err
+		return err
 	}
-	for _, ref := range svc.Refs {
-		snapshot, ok := snapshots[ref.View.Name]
+	e.readBefore = e.bytesRead()
+	for _, ref := range e.svc.Refs {
+		snapshot, ok := e.snapshots[ref.View.Name]
 		if !ok {
-			return nil, feature.Errorf(feature.ErrNotFound, "view %s has never been materialized: run asof materialize %s", ref.View.Name, ref.View.Name)
+			return feature.Errorf(feature.ErrNotFound, "view %s has never been materialized: run asof materialize %s", ref.View.Name, ref.View.Name)
 		}
 		if snapshot.Progress().Hash != ref.View.Hash {
-			return nil, feature.Errorf(feature.ErrInvalid, "view %s: its definition has changed since it was materialized: run asof materialize %s", ref.View.Name, ref.View.Name)
+			return feature.Errorf(feature.ErrInvalid, "view %s: its definition has changed since it was materialized: run asof materialize %s", ref.View.Name, ref.View.Name)
 		}
 		stored, err := snapshot.Runs(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		runs := make([]Run, len(stored))
 		for i, r := range stored {
@@ -125,7 +142,24 @@ func newExport(ctx context.Context, svc *feature.Service, snapshots map[string]*
 		}
 		e.runs = append(e.runs, runs)
 	}
-	return e, nil
+	return nil
+}
+
+// bytesRead returns how many bytes have been read of the history.
+func (e *export) bytesRead() (bytes int64) {
+	for _, s := range e.snapshots {
+		bytes += s.BytesRead()
+	}
+	return bytes
+}
+
+// countBytes tells the stages of the bytes that have gone through them; written are those of the output.
+func (e *export) countBytes(written int64) {
+	if info, err := os.Stat(e.spinePath); err == nil {
+		e.o.Stats.Add(stages.Read, 0, 0, info.Size())
+	}
+	e.o.Stats.Add(stages.Decode, 0, 0, e.bytesRead()-e.readBefore)
+	e.o.Stats.Add(stages.Write, 0, 0, written)
 }
 
 // checkSpine finds the spine's columns and builds the schema of the output.
@@ -190,6 +224,8 @@ func (e *export) stream(ctx context.Context, reader tabular.Reader, writer *tabu
 func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, error) {
 	c := &chunk{taken: make([][]arrow.Array, len(e.taken))}
 	rowsMax := e.o.ChunkRows
+	reading := e.o.Stats.Start(stages.Read)
+	defer func() { reading.Stop(int64(c.rows), 0) }()
 	for rowsMax == 0 || c.rows < rowsMax {
 		batch, err := reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -211,7 +247,7 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 		}
 		c.batches, c.times, c.rows = append(c.batches, batch), append(c.times, times), c.rows+int(batch.NumRows())
 		if rowsMax == 0 {
-			rowsMax = e.chunkRows(batch)
+			rowsMax = e.chunkRows(batch.Schema(), textBytes(batch)/max(1, batch.NumRows()))
 		}
 	}
 	return c, nil
@@ -220,41 +256,59 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 // joinBytesPerRow is what joining one view takes for each spine row: keys, times, the radix sort's entries, the matches.
 const joinBytesPerRow = 128
 
-// chunkRows returns how many rows like those of batch the memory allows for. Half of it is left to the history and the writer.
-func (e *export) chunkRows(batch arrow.RecordBatch) int {
+// chunkRows returns how many rows the memory allows for of a spine whose texts and lists take so many bytes a row. Half of it is left to the
+// history and the writer.
+func (e *export) chunkRows(spine *arrow.Schema, textBytes int64) int {
 	const rowsMin, rowsMax = 1 << 16, 1 << 22
-	size := int64(0)
+	if e.o.ChunkRows > 0 {
+		return e.o.ChunkRows
+	}
+	perRow := joinBytesPerRow + 2*textBytes
+	for _, f := range spine.Fields() {
+		perRow += 2 * widthOf(f.Type, 0)
+	}
+	types := e.hidden()
+	for _, c := range e.columns() {
+		types = append(types, e.typeOf(c).Arrow())
+	}
+	for _, t := range types {
+		perRow += widthOf(t, 48) + 2 // text and lists: a guess; a status, and a share of validity
+	}
+	return int(max(rowsMin, min(rowsMax, e.o.Memory/2/perRow)))
+}
+
+// widthOf returns how many bytes a value takes, which is otherwise where its type does not say.
+func widthOf(t arrow.DataType, otherwise int64) int64 {
+	if fixed, ok := t.(arrow.FixedWidthDataType); ok {
+		return int64(fixed.BitWidth()+7) / 8
+	}
+	return otherwise
+}
+
+// textBytes returns how much memory the columns of a batch take whose types do not say.
+func textBytes(batch arrow.RecordBatch) (size int64) {
 	for _, c := range batch.Columns() {
+		if widthOf(c.DataType(), 0) > 0 {
+			continue
+		}
 		for _, b := range c.Data().Buffers() {
 			if b != nil {
 				size += int64(b.Len())
 			}
 		}
 	}
-	perRow := joinBytesPerRow + 2*size/max(1, batch.NumRows())
-	types := e.hidden()
-	for _, f := range e.schema.Fields()[len(e.place):] {
-		types = append(types, f.Type)
-	}
-	for _, t := range types {
-		width := int64(48) // text and lists: a guess
-		if fixed, ok := t.(arrow.FixedWidthDataType); ok {
-			width = int64(fixed.BitWidth()+7) / 8
-		}
-		perRow += width + 2 // a status, and a share of validity
-	}
-	return int(max(rowsMin, min(rowsMax, e.o.Memory/2/perRow)))
+	return size
 }
 
 // joinChunk joins one chunk with every view of the service and writes it.
 func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer) (err error) {
-	times, err := array.Concatenate(c.times, memory.DefaultAllocator)
+	times, err := concatenate(c.times)
 	if err != nil {
 		return fmt.Errorf("joining the spine's times: %w", err)
 	}
 	taken := map[string]arrow.Array{}
 	for i, f := range e.taken {
-		if taken[f.Name], err = array.Concatenate(c.taken[i], memory.DefaultAllocator); err != nil {
+		if taken[f.Name], err = concatenate(c.taken[i]); err != nil {
 			return fmt.Errorf("joining the spine's column %s: %w", f.Name, err)
 		}
 	}
@@ -284,25 +338,46 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 	if err != nil {
 		return err
 	}
-	return e.write(c, e.arrange(answers, computed), writer)
+	return e.write(ctx, c, e.arrange(answers, computed), writer)
 }
 
+// concatenate returns the values of pieces, of which there is at least one.
+func concatenate(pieces []arrow.Array) (arrow.Array, error) {
+	if len(pieces) == 1 {
+		return pieces[0], nil
+	}
+	return array.Concatenate(pieces, hugepage.Allocator{})
+}
+
+// writeRows are handed to the writer at a time, between looks at whether to go on.
+const writeRows = 1 << 17
+
 // write writes the chunk's batches with their stretches of the feature columns.
-func (e *export) write(c *chunk, columns []arrow.Array, writer *tabular.Writer) error {
-	from := int64(0)
+func (e *export) write(ctx context.Context, c *chunk, columns []arrow.Array, writer *tabular.Writer) error {
+	begin := int64(0) // of the batch
 	for _, batch := range c.batches {
-		to := from + batch.NumRows()
-		all := append([]arrow.Array(nil), batch.Columns()...)
-		for _, column := range columns {
-			all = append(all, array.NewSlice(column, from, to))
+		for from := int64(0); from < batch.NumRows(); from += writeRows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			to := min(from+writeRows, batch.NumRows())
+			var all []arrow.Array
+			for _, column := range batch.Columns() {
+				all = append(all, array.NewSlice(column, from, to))
+			}
+			for _, column := range columns {
+				all = append(all, array.NewSlice(column, begin+from, begin+to))
+			}
+			writing := e.o.Stats.Start(stages.Write)
+			if err := writer.Write(array.NewRecordBatch(e.schema, all, to-from)); err != nil {
+				return err
+			}
+			writing.Stop(to-from, 0)
+			if e.o.Progress != nil {
+				e.o.Progress(to-from, e.total)
+			}
 		}
-		if err := writer.Write(array.NewRecordBatch(e.schema, all, batch.NumRows())); err != nil {
-			return err
-		}
-		if e.o.Progress != nil {
-			e.o.Progress(batch.NumRows(), e.total)
-		}
-		from = to
+		begin += batch.NumRows()
 	}
 	return nil
 }

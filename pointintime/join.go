@@ -12,6 +12,7 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/offline"
 )
 
@@ -26,6 +27,8 @@ type Run interface {
 	Pages() []offline.Page
 	// Read returns the named columns of the rows in spans; nil spans are all rows. The caller may release them.
 	Read(ctx context.Context, columns []string, spans []offline.Span) ([]arrow.Array, error)
+	// Take is Read of single rows, which ascend strictly.
+	Take(ctx context.Context, columns []string, rows []int32) ([]arrow.Array, error)
 }
 
 // Options change what the join sees and how it works. The zero value is a plain join on all processors.
@@ -33,6 +36,8 @@ type Options struct {
 	AsKnown  bool // rows not yet known at the as-of time are not visible (views with created times)
 	AsServed bool // the as-of time is moved back to the view's last schedule tick
 	Workers  int  // goroutines; default: the number of processors
+	// Stats, where it is set, takes in the work of the stages sort, decode and join.
+	Stats *stages.Stats
 }
 
 // Question asks for some features of one view, for many keys at a time each.
@@ -46,17 +51,19 @@ type Question struct {
 // Answer answers a [Question]; its columns have a value for each row of the question.
 type Answer struct {
 	Columns []Column
-	// Found tells which rows have a visible row, and Expired which of those is too old. EventTimes and CreatedTimes hold that
-	// row's times; CreatedTimes is nil for a view without them and feature.MinTime where NULL. Known tells whether it was
-	// known at the as-of time; nil for a view without created times.
-	Found        []bool
-	Expired      []bool
+	// Rows tells what each row found: its visible row (Present), one that is too old (Expired), or none (NotFound). EventTimes and
+	// CreatedTimes hold that row's times; CreatedTimes is nil for a view without them and feature.MinTime where NULL. Known tells
+	// whether it was known at the as-of time; nil for a view without created times.
+	Rows         []feature.Status
 	Known        []bool
 	EventTimes   []feature.Time
 	CreatedTimes []feature.Time
 }
 
-// Column holds one feature's values with the view's default in place of NULL, and a status for each.
+// Found reports whether a row has a visible row, be it too old.
+func (a *Answer) Found(row int) bool { return a.Rows[row] != feature.NotFound }
+
+// Column holds one feature's values with the view's default in place of NULL, and a status for each, which are not to be changed.
 type Column struct {
 	Values   arrow.Array
 	Statuses []feature.Status
@@ -78,14 +85,24 @@ type joiner[K keysort.Ordered] struct {
 	o       Options
 	runs    []Run
 	keysOf  func([]arrow.Array, int) []K
-	keys    []K      // of the question's rows
-	asOf    []int64  // of the question's rows
-	rows    []uint32 // of the question, those that can match
-	columns []string // keys, event time, created time: what the walk reads
+	rows    keysort.Part[K] // of the question, those that can match, with their as-of times
+	columns []string        // keys, event time, created time: what the walk reads
 	out     *output
 	windows *windowed // nil for a latest-value view
-	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row.
+	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row; and of a worker.
 	groups, answers statePool
+	memory          chan *shardMemory[K]
+}
+
+// shardMemory is what a worker's shards need one after another.
+type shardMemory[K keysort.Ordered] struct {
+	sort    keysort.Memory[K]
+	horizon []int64
+	matches matches
+	hits    [][]int32 // for each run: sorted positions
+	to      []uint32
+	from    []int32
+	rows    []int32
 }
 
 func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, keysOf func([]arrow.Array, int) []K) (*Answer, error) {
@@ -99,12 +116,24 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	shard, shards := j.shard, keysort.Split(j.rows, j.keys, j.asOf, shardsFor(len(j.rows), workers))
+	sorting := o.Stats.Start(stages.Sort)
+	shard, shards := j.shard, []keysort.Part[K](nil)
 	if j.windows != nil {
 		shard, shards = j.shardWindows, j.windowShards(workers)
+	} else {
+		shards = j.rows.Split(shardsFor(len(j.rows.Rows), workers), false, workers)
+	}
+	sorting.Stop(0, 0)
+	j.memory = make(chan *shardMemory[K], workers)
+	for range workers {
+		j.memory <- &shardMemory[K]{hits: make([][]int32, len(runs))}
 	}
 	for _, rows := range shards {
-		group.Go(func() error { return shard(ctx, rows) })
+		group.Go(func() error {
+			memory := <-j.memory
+			defer func() { j.memory <- memory }()
+			return shard(ctx, rows, memory)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -116,7 +145,7 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 // no more than would leave shardRowsMin.
 func shardsFor(rows, workers int) int {
 	const (
-		shardRowsMax = 1 << 18 // sorting and walking it takes 20 MB; each shard decodes the pages at its ends once more
+		shardRowsMax = 1 << 17 // sorting and walking it takes 8 MB; each shard decodes the pages at its ends once more
 		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
 	)
 	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))
@@ -125,13 +154,12 @@ func shardsFor(rows, workers int) int {
 // prepare finds the question's keys and as-of times and makes room for the answer.
 func (j *joiner[K]) prepare() error {
 	n := j.q.Times.Len()
-	j.keys, j.asOf = j.keysOf(j.q.Keys, n), keysort.Timestamps(j.q.Times)
-	j.rows = rowsWithoutNull(append([]arrow.Array{j.q.Times}, j.q.Keys...), n)
+	j.rows = withoutNull(j.keysOf(j.q.Keys, n), append([]arrow.Array{j.q.Times}, j.q.Keys...))
 	if j.o.AsServed {
 		if j.q.View.Schedule == nil {
 			return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
 		}
-		j.asOf = servedTimes(j.q.View.Schedule, j.rows, j.asOf)
+		j.rows.Times = servedTimes(j.q.View.Schedule, j.rows.Times)
 	}
 	for _, k := range j.q.View.Keys {
 		j.columns = append(j.columns, k.Name)
@@ -153,32 +181,41 @@ func (j *joiner[K]) prepare() error {
 }
 
 // sorted returns a shard's part of the spine, in order.
-func (j *joiner[K]) sorted(rows []uint32) spine[K] {
-	n := len(rows)
-	sp := spine[K]{keys: make([]K, n), asOf: make([]int64, n), horizon: make([]int64, n), latest: noEvent, rows: keysort.Rows(rows, j.keys, j.asOf)}
-	for s, r := range sp.rows {
-		sp.keys[s], sp.asOf[s] = j.keys[r], j.asOf[r]
-		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(j.asOf[r])))
+func (j *joiner[K]) sorted(rows keysort.Part[K], memory *shardMemory[K]) spine[K] {
+	sorting := j.o.Stats.Start(stages.Sort)
+	rows = rows.Sorted(&memory.sort)
+	sorting.Stop(int64(len(rows.Rows)), 0)
+	memory.horizon = sized(memory.horizon, len(rows.Rows))
+	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: memory.horizon, latest: noEvent, rows: rows.Rows}
+	for s, q := range sp.asOf {
+		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
 		sp.latest = max(sp.latest, sp.horizon[s])
 	}
 	return sp
 }
 
-// rowsWithoutNull returns which of n rows have no NULL in any of columns.
-func rowsWithoutNull(columns []arrow.Array, n int) []uint32 {
+// withoutNull returns the rows that have no NULL in any of columns, the first of which are their times.
+func withoutNull[K keysort.Ordered](keys []K, columns []arrow.Array) keysort.Part[K] {
+	all := keysort.Part[K]{Rows: make([]uint32, len(keys)), Keys: keys, Times: keysort.Timestamps(columns[0].(*array.Timestamp))}
+	for i := range all.Rows {
+		all.Rows[i] = uint32(i)
+	}
 	columns = slices.DeleteFunc(columns, func(c arrow.Array) bool { return c.NullN() == 0 })
-	rows := make([]uint32, 0, n)
-	for i := range n {
+	if len(columns) == 0 {
+		return all
+	}
+	var some keysort.Part[K]
+	for i, row := range all.Rows {
 		if !slices.ContainsFunc(columns, func(c arrow.Array) bool { return c.IsNull(i) }) {
-			rows = append(rows, uint32(i))
+			some.Rows, some.Keys, some.Times = append(some.Rows, row), append(some.Keys, all.Keys[i]), append(some.Times, all.Times[i])
 		}
 	}
-	return rows
+	return some
 }
 
 // shard answers rows of the question: first which row of which run, then the values.
-func (j *joiner[K]) shard(ctx context.Context, rows []uint32) error {
-	sp, m := j.sorted(rows), newMatches(len(rows), j.q.View.HasCreatedTime)
+func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
+	sp, m := j.sorted(rows, memory), memory.newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
 	spans := make([][]offline.Span, len(j.runs))
 	for r, run := range j.runs {
 		if !j.reaches(run, sp) {
@@ -191,10 +228,12 @@ func (j *joiner[K]) shard(ctx context.Context, rows []uint32) error {
 		if err != nil {
 			return err
 		}
+		joining := j.o.Stats.Start(stages.Join)
 		walk(sp, h, int32(r), j.o.AsKnown && h.created != nil, m)
+		joining.Stop(0, 0)
 		h.release()
 	}
-	return j.gather(ctx, sp, m, spans)
+	return j.gather(ctx, sp, m, spans, memory)
 }
 
 // reaches reports whether run begins early enough for one of sp's rows to see something of it.
@@ -234,10 +273,12 @@ func (j *joiner[K]) spans(run Run, sp spine[K]) []offline.Span {
 
 // read returns the rows of spans for the walk, to be released by the caller.
 func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (history[K], error) {
+	decoding := j.o.Stats.Start(stages.Decode)
 	columns, err := run.Read(ctx, j.columns, spans)
 	if err != nil {
 		return history[K]{}, err
 	}
+	decoding.Stop(int64(columns[0].Len()), 0)
 	keys := columns[:len(j.q.View.Keys)]
 	events, ok := columns[len(keys)].(*array.Timestamp)
 	if !ok || events.NullN() > 0 {
@@ -266,10 +307,14 @@ func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (hi
 	return h, nil
 }
 
-// gather fills the answer's rows of a shard: the features of each run's matches are read once and scattered to where the
+// gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to where the
 // spine has them.
-func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span) error {
-	byRun := make([][]int32, len(j.runs)) // sorted positions
+func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span, memory *shardMemory[K]) error {
+	joining := j.o.Stats.Start(stages.Join)
+	byRun := memory.hits
+	for r := range byRun {
+		byRun[r] = byRun[r][:0]
+	}
 	for s, run := range m.run {
 		if run < 0 {
 			continue
@@ -278,22 +323,55 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 			byRun[run] = append(byRun[run], int32(s))
 		}
 	}
+	joining.Stop(int64(len(sp.rows)), 0)
 	for r, hits := range byRun {
 		if len(hits) == 0 {
 			continue
 		}
-		to, from := make([]uint32, len(hits)), make([]int32, len(hits))
+		memory.to, memory.from = sized(memory.to, len(hits)), sized(memory.from, len(hits))
+		to, from := memory.to, memory.from
 		for i, s := range hits {
 			to[i], from[i] = sp.rows[s], m.row[s]
 		}
-		for c, name := range j.out.names {
-			values, err := j.runs[r].Read(ctx, []string{name}, spans[r])
+		memory.rows = distinctRows(memory.rows[:0], from, spans[r])
+		rows := memory.rows
+		for c, f := range j.q.Features {
+			decoding := j.o.Stats.Start(stages.Decode)
+			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, rows)
 			if err != nil {
 				return err
 			}
+			decoding.Stop(0, 0)
+			joining := j.o.Stats.Start(stages.Join)
 			j.out.columns[c].scatter(values[0], from, to)
+			joining.Stop(0, 0)
 			release(values)
 		}
 	}
 	return nil
+}
+
+// distinctRows appends the rows of a run that matches, which never fall, name by their place in what was read of spans. Each match becomes
+// the index of its row.
+func distinctRows(rows, matches []int32, spans []offline.Span) []int32 {
+	span, begin, last := 0, 0, int32(-1) // where the span begins in what was read
+	for i, m := range matches {
+		if m != last {
+			for int(m)-begin >= spans[span].To-spans[span].From {
+				begin += spans[span].To - spans[span].From
+				span++
+			}
+			rows, last = append(rows, int32(spans[span].From+int(m)-begin)), m
+		}
+		matches[i] = int32(len(rows) - 1)
+	}
+	return rows
+}
+
+// sized returns a slice of n elements, s itself where its capacity allows.
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
 }

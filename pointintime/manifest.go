@@ -1,13 +1,13 @@
 package pointintime
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/tabular"
+	"github.com/asof-store/asof/internal/stages"
 )
 
 // ManifestSuffix is what the name of an export's manifest adds to that of its output.
@@ -26,6 +26,9 @@ type Manifest struct {
 	Features       []FeatureReport         `json:"features"`
 	OnDemand       []ProgramRun            `json:"on_demand,omitempty"` // in the order in which they were computed
 	Leaks          LeakReport              `json:"leak_report"`
+	// Seconds is how long it took, up to writing the manifest, and Stages the work of those seconds: of several processors at once.
+	Seconds float64       `json:"seconds"`
+	Stages  []stages.Work `json:"stages"`
 }
 
 // SpineFile names a spine by its bytes.
@@ -79,26 +82,19 @@ func programsRun(svc *feature.Service, fullNames bool) []ProgramRun {
 	return all
 }
 
-func (e *export) manifest(ctx context.Context, spinePath, outPath string) (*Manifest, error) {
-	hash, err := tabular.FileHash(ctx, spinePath)
-	if err != nil {
-		return nil, err
-	}
-	features, err := e.report.finish()
-	if err != nil {
-		return nil, err
-	}
+// manifest describes what was written in the given time; hash is that of the spine.
+func (e *export) manifest(hash string, took time.Duration) *Manifest {
 	m := &Manifest{
 		Service: e.svc.Name, DefinitionHash: e.o.DefinitionHash, Version: e.o.Version, Rows: e.report.rows,
-		Spine:     SpineFile{File: filepath.Base(spinePath), SHA256: hash, TimeColumn: e.o.TimeColumn},
+		Spine:     SpineFile{File: filepath.Base(e.spinePath), SHA256: hash, TimeColumn: e.o.TimeColumn},
 		Options:   ManifestOptions{e.o.AsKnown, e.o.AsServed, e.o.FullNames, e.o.WithFeatureTimes},
-		Snapshots: map[string]SnapshotRead{}, Features: features, OnDemand: programsRun(e.svc, e.o.FullNames), Leaks: e.report.leaks,
+		Snapshots: map[string]SnapshotRead{}, Seconds: took.Seconds(), Stages: e.o.Stats.Work(), Features: e.report.finish(), OnDemand: programsRun(e.svc, e.o.FullNames), Leaks: e.report.leaks,
 	}
 	for _, ref := range e.svc.Refs {
 		p := e.snapshots[ref.View.Name].Progress()
 		m.Snapshots[ref.View.Name] = SnapshotRead{e.snapshots[ref.View.Name].ID(), p.Watermark.String(), p.Hash}
 	}
-	return m, nil
+	return m
 }
 
 // JSON returns the manifest as its file holds it.

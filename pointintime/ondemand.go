@@ -95,9 +95,9 @@ func (e *export) arrange(answers []*Answer, computed []ondemand.Column) []arrow.
 // featureTimes returns the event times of an answer's rows, NULL where nothing was found.
 func featureTimes(a *Answer) arrow.Array {
 	b := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
-	b.Reserve(len(a.Found))
-	for i, found := range a.Found {
-		if found {
+	b.Reserve(len(a.Rows))
+	for i := range a.Rows {
+		if a.Found(i) {
 			b.UnsafeAppend(arrow.Timestamp(a.EventTimes[i]))
 		} else {
 			b.AppendNull()

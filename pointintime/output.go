@@ -2,47 +2,47 @@ package pointintime
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/interleave"
 )
 
 // output collects an answer. Shards write disjoint rows of it at once.
 type output struct {
 	view    *feature.View
-	names   []string
 	columns []sink
-	status  [][]feature.Status
 	a       *Answer
 }
 
-// sink collects one feature's values: row to[i] of the answer is row from[i] of values, and its status says whether
-// that was NULL. Calls with disjoint rows may run at once.
+// sink collects one feature's values: row to[i] of the answer is row from[i] of values. Calls with disjoint rows may run at once.
 type sink interface {
 	scatter(values arrow.Array, from []int32, to []uint32)
-	// finish returns the column; rows whose status is not Present hold fallback, or NULL when that is nil.
+	// finish returns the values; rows that are not present hold fallback, or NULL when that is nil.
 	finish(fallback any) (arrow.Array, error)
+	// statuses returns the status of each row.
+	statuses() []feature.Status
 }
 
 func newOutput(q Question, rows int) *output {
-	a := &Answer{Found: make([]bool, rows), Expired: make([]bool, rows), EventTimes: make([]feature.Time, rows)}
+	a := &Answer{Rows: make([]feature.Status, rows), EventTimes: hugepage.Make[feature.Time](rows)}
+	for i := range a.Rows {
+		a.Rows[i] = feature.NotFound
+	}
 	if q.View.HasCreatedTime {
-		a.CreatedTimes, a.Known = make([]feature.Time, rows), make([]bool, rows)
+		a.CreatedTimes, a.Known = hugepage.Make[feature.Time](rows), make([]bool, rows)
 	}
 	o := &output{view: q.View, a: a}
 	for _, f := range q.Features {
-		status := make([]feature.Status, rows)
-		for i := range status {
-			status[i] = feature.NotFound
-		}
-		o.names = append(o.names, q.View.Features[f].Name)
-		o.status = append(o.status, status)
-		o.columns = append(o.columns, newSink(q.View.Features[f].Type, status))
+		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows}))
 	}
 	return o
 }
@@ -50,65 +50,118 @@ func newOutput(q Question, rows int) *output {
 // found notes that row has the match s of m, and reports whether its values are wanted: not when the match has expired.
 func (o *output) found(row int, m matches, s int, asOf feature.Time) bool {
 	event := feature.Time(m.events[s])
-	o.a.Found[row], o.a.EventTimes[row] = true, event
+	o.a.EventTimes[row] = event
 	if m.created != nil {
 		o.a.CreatedTimes[row] = feature.Time(m.created[s])
 		o.a.Known[row] = m.created[s] != unknownCreated && feature.Time(m.created[s]) <= asOf
 	}
-	if !o.view.Expired(event, asOf) {
-		return true
+	if o.view.Expired(event, asOf) {
+		o.a.Rows[row] = feature.Expired
+		return false
 	}
-	o.a.Expired[row] = true
-	for _, status := range o.status {
-		status[row] = feature.Expired
-	}
-	return false
+	o.a.Rows[row] = feature.Present
+	return true
 }
 
 func (o *output) answer(q Question) (*Answer, error) {
 	o.a.Columns = make([]Column, len(o.columns))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for c, s := range o.columns {
-		values, err := s.finish(q.View.Features[q.Features[c]].Default)
-		if err != nil {
-			return nil, fmt.Errorf("view %s, feature %s: %w", q.View.Name, o.names[c], err)
-		}
-		o.a.Columns[c] = Column{Values: values, Statuses: o.status[c]}
+		group.Go(func() error {
+			f := &q.View.Features[q.Features[c]]
+			values, err := s.finish(f.Default)
+			if err != nil {
+				return fmt.Errorf("view %s, feature %s: %w", q.View.Name, f.Name, err)
+			}
+			o.a.Columns[c] = Column{Values: values, Statuses: s.statuses()}
+			return nil
+		})
 	}
-	return o.a, nil
+	return o.a, group.Wait()
 }
 
-func newSink(t feature.Type, status []feature.Status) sink {
+// presence tells which rows of a column are present: those of the answer, except those whose value is NULL, of which there is
+// seldom any.
+type presence struct {
+	rows  []feature.Status // of the answer
+	first sync.Once
+	null  []bool // nil: none
+}
+
+func (p *presence) setNull(row uint32) {
+	p.first.Do(func() { p.null = make([]bool, len(p.rows)) })
+	p.null[row] = true
+}
+
+// has reports whether row is present.
+func (p *presence) has(row int) bool {
+	return p.rows[row] == feature.Present && (p.null == nil || !p.null[row])
+}
+
+func (p *presence) statuses() []feature.Status {
+	if p.null == nil {
+		return p.rows
+	}
+	own := slices.Clone(p.rows)
+	for i, null := range p.null {
+		if null {
+			own[i] = feature.Null
+		}
+	}
+	return own
+}
+
+// validity returns the Arrow bitmap of the present rows and the number of others; nil when all are present.
+func (p *presence) validity() (*memory.Buffer, int) {
+	bits := make([]byte, (len(p.rows)+7)/8)
+	absent := 0
+	for i := range p.rows {
+		if p.has(i) {
+			bits[i/8] |= 1 << (i % 8)
+		} else {
+			absent++
+		}
+	}
+	if absent == 0 {
+		return nil, 0
+	}
+	return memory.NewBufferBytes(bits), absent
+}
+
+func newSink(t feature.Type, p *presence) sink {
+	rows := len(p.rows)
 	if t.List {
-		return &listSink{t: t, status: status, piece: make([]int32, len(status)), at: make([]int32, len(status))}
+		return &listSink{t: t, presence: p, piece: make([]int32, rows), at: make([]int32, rows)}
 	}
 	switch t.Kind {
 	case feature.Bool:
-		return &boolSink{status: status, values: make([]bool, len(status))}
+		return &boolSink{presence: p, values: make([]bool, rows)}
 	case feature.Int32:
-		return newFixedSink(t, status, arrow.Int32Traits.CastToBytes, func(a arrow.Array) []int32 { return a.(*array.Int32).Int32Values() })
+		return newFixedSink(t, p, arrow.Int32Traits.CastToBytes, func(a arrow.Array) []int32 { return a.(*array.Int32).Int32Values() })
 	case feature.Int64:
-		return newFixedSink(t, status, arrow.Int64Traits.CastToBytes, func(a arrow.Array) []int64 { return a.(*array.Int64).Int64Values() })
+		return newFixedSink(t, p, arrow.Int64Traits.CastToBytes, func(a arrow.Array) []int64 { return a.(*array.Int64).Int64Values() })
 	case feature.Float32:
-		return newFixedSink(t, status, arrow.Float32Traits.CastToBytes, func(a arrow.Array) []float32 { return a.(*array.Float32).Float32Values() })
+		return newFixedSink(t, p, arrow.Float32Traits.CastToBytes, func(a arrow.Array) []float32 { return a.(*array.Float32).Float32Values() })
 	case feature.Float64:
-		return newFixedSink(t, status, arrow.Float64Traits.CastToBytes, func(a arrow.Array) []float64 { return a.(*array.Float64).Float64Values() })
+		return newFixedSink(t, p, arrow.Float64Traits.CastToBytes, func(a arrow.Array) []float64 { return a.(*array.Float64).Float64Values() })
 	case feature.Timestamp:
-		return newFixedSink(t, status, arrow.TimestampTraits.CastToBytes, func(a arrow.Array) []arrow.Timestamp { return a.(*array.Timestamp).TimestampValues() })
+		return newFixedSink(t, p, arrow.TimestampTraits.CastToBytes, func(a arrow.Array) []arrow.Timestamp { return a.(*array.Timestamp).TimestampValues() })
 	}
-	return &textSink{t: t, status: status, values: make([][]byte, len(status))}
+	return &textSink{t: t, presence: p, values: make([][]byte, rows)}
 }
 
 // fixedSink collects values of a fixed width.
 type fixedSink[T any] struct {
+	*presence
 	t      feature.Type
-	status []feature.Status
 	values []T
 	bytes  func([]T) []byte
 	of     func(arrow.Array) []T
 }
 
-func newFixedSink[T any](t feature.Type, status []feature.Status, bytes func([]T) []byte, of func(arrow.Array) []T) sink {
-	return &fixedSink[T]{t, status, make([]T, len(status)), bytes, of}
+func newFixedSink[T any](t feature.Type, p *presence, bytes func([]T) []byte, of func(arrow.Array) []T) sink {
+	return &fixedSink[T]{p, t, hugepage.Make[T](len(p.rows)), bytes, of}
 }
 
 func (s *fixedSink[T]) scatter(values arrow.Array, from []int32, to []uint32) {
@@ -116,36 +169,35 @@ func (s *fixedSink[T]) scatter(values arrow.Array, from []int32, to []uint32) {
 	if values.NullN() == 0 {
 		for i, f := range from {
 			s.values[to[i]] = src[f]
-			s.status[to[i]] = feature.Present
 		}
 		return
 	}
 	for i, f := range from {
 		if values.IsNull(int(f)) {
-			s.status[to[i]] = feature.Null
+			s.setNull(to[i])
 			continue
 		}
 		s.values[to[i]] = src[f]
-		s.status[to[i]] = feature.Present
 	}
 }
 
 func (s *fixedSink[T]) finish(fallback any) (arrow.Array, error) {
-	valid, nulls := []byte(nil), 0
+	var valid *memory.Buffer
+	var nulls int
 	if fallback != nil {
 		value, err := fixedDefault[T](fallback)
 		if err != nil {
 			return nil, err
 		}
-		for i, st := range s.status {
-			if st != feature.Present {
+		for i := range s.values {
+			if !s.has(i) {
 				s.values[i] = value
 			}
 		}
 	} else {
-		valid, nulls = validity(s.status)
+		valid, nulls = s.validity()
 	}
-	data := array.NewData(s.t.Arrow(), len(s.values), []*memory.Buffer{bitmap(valid), memory.NewBufferBytes(s.bytes(s.values))}, nil, nulls, 0)
+	data := array.NewData(s.t.Arrow(), len(s.values), []*memory.Buffer{valid, memory.NewBufferBytes(s.bytes(s.values))}, nil, nulls, 0)
 	return array.MakeFromData(data), nil
 }
 
@@ -161,43 +213,20 @@ func fixedDefault[T any](fallback any) (T, error) {
 	return v, nil
 }
 
-// validity returns the Arrow bitmap of the present rows and the number of others; nil when all are present.
-func validity(status []feature.Status) ([]byte, int) {
-	bits := make([]byte, (len(status)+7)/8)
-	nulls := 0
-	for i, st := range status {
-		if st == feature.Present {
-			bits[i/8] |= 1 << (i % 8)
-		} else {
-			nulls++
-		}
-	}
-	if nulls == 0 {
-		return nil, 0
-	}
-	return bits, nulls
-}
-
-func bitmap(bits []byte) *memory.Buffer {
-	if bits == nil {
-		return nil
-	}
-	return memory.NewBufferBytes(bits)
-}
-
 // boolSink collects booleans, a byte each, because neighbours in a bitmap may belong to different shards.
 type boolSink struct {
-	status []feature.Status
+	*presence
 	values []bool
 }
 
 func (s *boolSink) scatter(values arrow.Array, from []int32, to []uint32) {
 	src := values.(*array.Boolean)
 	for i, f := range from {
-		s.status[to[i]] = feature.Null
-		if !src.IsNull(int(f)) {
-			s.values[to[i]], s.status[to[i]] = src.Value(int(f)), feature.Present
+		if src.IsNull(int(f)) {
+			s.setNull(to[i])
+			continue
 		}
+		s.values[to[i]] = src.Value(int(f))
 	}
 }
 
@@ -205,7 +234,7 @@ func (s *boolSink) finish(fallback any) (arrow.Array, error) {
 	b := array.NewBooleanBuilder(memory.DefaultAllocator)
 	b.Reserve(len(s.values))
 	for i, v := range s.values {
-		if s.status[i] == feature.Present {
+		if s.has(i) {
 			b.UnsafeAppend(v)
 		} else if err := feature.AppendValue(b, fallback); err != nil {
 			return nil, err
@@ -216,8 +245,8 @@ func (s *boolSink) finish(fallback any) (arrow.Array, error) {
 
 // textSink collects strings and bytes, copied out of the decoded columns so that those can go.
 type textSink struct {
+	*presence
 	t      feature.Type
-	status []feature.Status
 	values [][]byte
 }
 
@@ -233,7 +262,7 @@ func (s *textSink) scatter(values arrow.Array, from []int32, to []uint32) {
 	arena := make([]byte, 0, size)
 	for i, f := range from {
 		if src.IsNull(int(f)) {
-			s.status[to[i]] = feature.Null
+			s.setNull(to[i])
 			continue
 		}
 		start := len(arena)
@@ -243,7 +272,7 @@ func (s *textSink) scatter(values arrow.Array, from []int32, to []uint32) {
 		case *array.Binary:
 			arena = append(arena, c.Value(int(f))...)
 		}
-		s.values[to[i]], s.status[to[i]] = arena[start:len(arena):len(arena)], feature.Present
+		s.values[to[i]] = arena[start:len(arena):len(arena)]
 	}
 }
 
@@ -251,7 +280,7 @@ func (s *textSink) finish(fallback any) (arrow.Array, error) {
 	b := array.NewBinaryBuilder(memory.DefaultAllocator, s.t.Arrow().(arrow.BinaryDataType))
 	b.Reserve(len(s.values))
 	for i, v := range s.values {
-		if s.status[i] == feature.Present {
+		if s.has(i) {
 			b.Append(v)
 		} else if err := feature.AppendValue(b, fallback); err != nil {
 			return nil, err
@@ -263,10 +292,10 @@ func (s *textSink) finish(fallback any) (arrow.Array, error) {
 
 // listSink keeps the wanted lists of each call as a piece and puts them in order at the end.
 type listSink struct {
-	t      feature.Type
-	status []feature.Status
-	piece  []int32 // of each row
-	at     []int32 // place in the piece
+	*presence
+	t     feature.Type
+	piece []int32 // of each row
+	at    []int32 // place in the piece
 
 	mu     sync.Mutex
 	pieces []arrow.Array
@@ -279,9 +308,9 @@ func (s *listSink) scatter(values arrow.Array, from []int32, to []uint32) {
 	s.pieces = append(s.pieces, wanted)
 	s.mu.Unlock()
 	for i, t := range to {
-		s.piece[t], s.at[t], s.status[t] = piece, int32(i), feature.Present
+		s.piece[t], s.at[t] = piece, int32(i)
 		if wanted.IsNull(i) {
-			s.status[t] = feature.Null
+			s.setNull(t)
 		}
 	}
 }
@@ -291,8 +320,8 @@ func (s *listSink) finish(fallback any) (arrow.Array, error) {
 	if err := feature.AppendValue(b, fallback); err != nil { // the last piece: what stands in for NULL
 		return nil, err
 	}
-	for i, st := range s.status {
-		if st != feature.Present {
+	for i := range s.rows {
+		if !s.has(i) {
 			s.piece[i], s.at[i] = int32(len(s.pieces)), 0
 		}
 	}

@@ -3,17 +3,14 @@ package pointintime
 import (
 	"fmt"
 	"io"
+	"math/bits"
 
-	"github.com/DataDog/sketches-go/ddsketch"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/ondemand"
 )
-
-// ageAccuracy is the relative error of age percentiles.
-const ageAccuracy = 0.01
 
 // FeatureReport counts what a feature's column of a training set holds.
 type FeatureReport struct {
@@ -30,7 +27,7 @@ type FeatureReport struct {
 	Age *AgeReport `json:"age_seconds,omitempty"`
 }
 
-// AgeReport gives percentiles of ages in seconds, to a relative error of 1 %.
+// AgeReport gives percentiles of ages in seconds, to a relative error of 1 %, and the greatest age.
 type AgeReport struct {
 	P50 float64 `json:"p50"`
 	P90 float64 `json:"p90"`
@@ -59,20 +56,26 @@ type ViewLeaks struct {
 	AfterWatermark int64  `json:"after_watermark"`
 }
 
-// leakedRows marks rows of a chunk.
-type leakedRows struct{ exact, unknown, after []bool }
+// leak marks what is to be said of a row of a chunk.
+type leak uint8
+
+const (
+	exactTime leak = 1 << iota
+	notKnown
+	afterWatermark
+)
 
 // report gathers what a manifest says about the values of an export.
 type report struct {
 	svc      *feature.Service
 	rows     int64
 	features [][]FeatureReport // for each ref
-	ages     [][]*ddsketch.DDSketch
+	ages     [][]ages
 	computed []FeatureReport // for each on-demand feature
 	leaks    LeakReport
 
 	times  *array.Timestamp // of the current chunk
-	leaked leakedRows
+	leaked []leak
 }
 
 func newReport(svc *feature.Service, fullNames bool) *report {
@@ -80,12 +83,11 @@ func newReport(svc *feature.Service, fullNames bool) *report {
 	for i := range svc.Refs {
 		ref := &svc.Refs[i]
 		features := make([]FeatureReport, len(ref.Features))
-		ages := make([]*ddsketch.DDSketch, len(ref.Features))
 		for j, f := range ref.Features {
 			field := ref.View.Features[f].Field
 			features[j] = FeatureReport{Column: ref.ColumnName(j, fullNames), View: ref.View.Name, Feature: field.Name, Type: field.Type.String()}
 		}
-		r.features, r.ages = append(r.features, features), append(r.ages, ages)
+		r.features, r.ages = append(r.features, features), append(r.ages, make([]ages, len(ref.Features)))
 		leaks := ViewLeaks{View: ref.Name()}
 		if ref.View.HasCreatedTime {
 			leaks.AsKnown = new(int64)
@@ -104,17 +106,20 @@ func newReport(svc *feature.Service, fullNames bool) *report {
 func (r *report) begin(times *array.Timestamp) {
 	n := times.Len()
 	r.times, r.rows = times, r.rows+int64(n)
-	r.leaked = leakedRows{exact: make([]bool, n), unknown: make([]bool, n), after: make([]bool, n)}
+	r.leaked = make([]leak, n)
 }
 
 // end closes the chunk: a row counts once, however many views it has leaked from.
 func (r *report) end() {
-	for i := range r.leaked.exact {
-		r.leaks.ExactTime += count(r.leaked.exact[i])
-		r.leaks.AsKnown += count(r.leaked.unknown[i])
-		r.leaks.AfterWatermark += count(r.leaked.after[i])
+	for _, l := range r.leaked {
+		if l == 0 {
+			continue
+		}
+		r.leaks.ExactTime += count(l&exactTime != 0)
+		r.leaks.AsKnown += count(l&notKnown != 0)
+		r.leaks.AfterWatermark += count(l&afterWatermark != 0)
 	}
-	r.leaked = leakedRows{}
+	r.leaked = nil
 }
 
 func count(b bool) int64 {
@@ -126,38 +131,41 @@ func count(b bool) int64 {
 
 // add counts the answer of one ref for the current chunk.
 func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
-	view := r.svc.Refs[ref].View
+	view, times := r.svc.Refs[ref].View, keysort.Timestamps(r.times)
 	leaks := &r.leaks.Views[ref]
-	taken := make([]int64, 0, len(a.Found)) // ages of the rows that were taken, microseconds
-	for i, q := range keysort.Timestamps(r.times) {
+	for i, q := range times {
 		if r.times.IsNull(i) {
 			continue
 		}
+		var l leak
 		if feature.Time(q) > watermark {
 			leaks.AfterWatermark++
-			r.leaked.after[i] = true
+			l |= afterWatermark
 		}
-		if !a.Found[i] || a.Expired[i] {
-			continue
+		if a.Rows[i] == feature.Present {
+			if int64(a.EventTimes[i]) == q {
+				leaks.ExactTime++
+				l |= exactTime
+			}
+			if view.HasCreatedTime && !a.Known[i] {
+				*leaks.AsKnown++
+				l |= notKnown
+			}
 		}
-		taken = append(taken, q-int64(a.EventTimes[i]))
-		if int64(a.EventTimes[i]) == q {
-			leaks.ExactTime++
-			r.leaked.exact[i] = true
-		}
-		if view.HasCreatedTime && !a.Known[i] {
-			*leaks.AsKnown++
-			r.leaked.unknown[i] = true
-		}
+		r.leaked[i] |= l
 	}
-	shared, err := sketchOf(taken)
-	if err != nil {
-		return err
-	}
+	whole := newCounted(a.Rows, times, a.EventTimes)
 	for j, column := range a.Columns[:len(r.features[ref])] {
-		if err := r.addColumn(ref, j, a, column, shared); err != nil {
-			return err
+		of := whole
+		if len(a.Rows) > 0 && &column.Statuses[0] != &a.Rows[0] {
+			of = newCounted(column.Statuses, times, a.EventTimes)
 		}
+		f := &r.features[ref][j]
+		f.Present += of.rows[feature.Present]
+		f.Null += of.rows[feature.Null]
+		f.NotFound += of.rows[feature.NotFound]
+		f.Expired += of.rows[feature.Expired]
+		r.ages[ref][j].add(&of.ages)
 	}
 	return nil
 }
@@ -176,77 +184,74 @@ func (r *report) addComputed(columns []ondemand.Column) {
 	}
 }
 
-// addColumn counts one feature's statuses and ages; shared are the ages of all rows of the view that were taken.
-func (r *report) addColumn(ref, j int, a *Answer, column Column, shared *ddsketch.DDSketch) error {
-	f := &r.features[ref][j]
-	nulls := int64(0)
-	for _, s := range column.Statuses {
-		switch s {
-		case feature.Present:
-			f.Present++
-		case feature.Null:
-			nulls++
-		case feature.NotFound:
-			f.NotFound++
-		case feature.Expired:
-			f.Expired++
-		}
-	}
-	f.Null += nulls
-	sketch := shared
-	if nulls > 0 {
-		var ages []int64
-		for i, s := range column.Statuses {
-			if s == feature.Present {
-				ages = append(ages, int64(r.times.Value(i))-int64(a.EventTimes[i]))
-			}
-		}
-		own, err := sketchOf(ages)
-		if err != nil {
-			return err
-		}
-		sketch = own
-	}
-	if r.ages[ref][j] == nil {
-		r.ages[ref][j] = sketch.Copy()
-		return nil
-	}
-	return r.ages[ref][j].MergeWith(sketch)
+// counted tells of rows how many have which status, and how old those are that are present.
+type counted struct {
+	rows [feature.Expired + 1]int64
+	ages ages
 }
 
-// sketchOf returns the distribution of ages, which are microseconds, in seconds.
-func sketchOf(ages []int64) (*ddsketch.DDSketch, error) {
-	sketch, err := ddsketch.NewDefaultDDSketch(ageAccuracy)
-	if err != nil {
-		return nil, err
-	}
-	for _, age := range ages {
-		if err := sketch.Add(float64(age) / 1e6); err != nil {
-			return nil, fmt.Errorf("feature age %d us: %w", age, err)
+func newCounted(statuses []feature.Status, times []int64, events []feature.Time) *counted {
+	c := &counted{}
+	for i, s := range statuses {
+		c.rows[s]++
+		if s == feature.Present {
+			c.ages.note(times[i] - int64(events[i]))
 		}
 	}
-	return sketch, nil
+	return c
+}
+
+// ages counts ages in classes that grow with the age, so that each has its ages to one part in 128.
+type ages struct {
+	counts   [(64 - agesBits + 1) << agesBits]int64
+	greatest int64
+}
+
+// agesBits is how many bits of an age, after its first, tell its class.
+const agesBits = 7
+
+// note counts an age in microseconds. No visible row is in the future.
+func (a *ages) note(age int64) {
+	a.greatest = max(a.greatest, age)
+	shift := max(0, bits.Len64(uint64(age))-agesBits-1)
+	a.counts[shift<<agesBits+int(uint64(age)>>shift)]++
+}
+
+func (a *ages) add(b *ages) {
+	a.greatest = max(a.greatest, b.greatest)
+	for i, n := range b.counts {
+		a.counts[i] += n
+	}
+}
+
+// quantile returns the age, in seconds, that a part of n ages do not exceed.
+func (a *ages) quantile(part float64, n int64) float64 {
+	left := int64(part * float64(n-1))
+	for i, count := range a.counts {
+		if left -= count; left < 0 {
+			shift := max(0, i>>agesBits-1)
+			least := uint64(i-shift<<agesBits) << shift
+			return min(float64(least)+float64(uint64(1)<<shift-1)/2, float64(a.greatest)) / 1e6
+		}
+	}
+	return float64(a.greatest) / 1e6
 }
 
 // finish returns the counts of all features in output order, with their ages.
-func (r *report) finish() ([]FeatureReport, error) {
+func (r *report) finish() []FeatureReport {
 	var all []FeatureReport
 	for _, c := range r.svc.Columns(false) {
 		if c.Ref < 0 {
 			all = append(all, r.computed[c.Feature])
 			continue
 		}
-		f := r.features[c.Ref][c.Feature]
+		f, a := r.features[c.Ref][c.Feature], &r.ages[c.Ref][c.Feature]
 		if f.Present > 0 {
-			q, err := r.ages[c.Ref][c.Feature].GetValuesAtQuantiles([]float64{0.5, 0.9, 0.99, 1})
-			if err != nil {
-				return nil, fmt.Errorf("ages of %s: %w", f.Column, err)
-			}
-			f.Age = &AgeReport{P50: q[0], P90: q[1], P99: q[2], Max: q[3]}
+			f.Age = &AgeReport{P50: a.quantile(0.5, f.Present), P90: a.quantile(0.9, f.Present), P99: a.quantile(0.99, f.Present), Max: float64(a.greatest) / 1e6}
 		}
 		all = append(all, f)
 	}
-	return all, nil
+	return all
 }
 
 // Print writes the report in words.

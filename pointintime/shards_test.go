@@ -58,8 +58,8 @@ func TestShards(t *testing.T) {
 		if found {
 			want = valuesOf(key, event)
 		}
-		if answer.Found[i] != found || (found && int64(answer.EventTimes[i]) != event) {
-			t.Fatalf("row %d: found %v at %d, want %v at %d", i, answer.Found[i], answer.EventTimes[i], found, event)
+		if answer.Found(i) != found || (found && int64(answer.EventTimes[i]) != event) {
+			t.Fatalf("row %d: found %v at %d, want %v at %d", i, answer.Found(i), answer.EventTimes[i], found, event)
 		}
 		id := [2]int64{key, event}
 		if !found {

@@ -47,15 +47,17 @@ type matches struct {
 	created []int64
 }
 
-func newMatches(rows int, created bool) matches {
-	m := matches{run: make([]int32, rows), row: make([]int32, rows), events: make([]int64, rows)}
-	for i := range m.run {
-		m.run[i] = -1
+// newMatches returns matches of so many rows, none of which has one yet.
+func (m *shardMemory[K]) newMatches(rows int, created bool) matches {
+	of := &m.matches
+	of.run, of.row, of.events = sized(of.run, rows), sized(of.row, rows), sized(of.events, rows)
+	for i := range of.run {
+		of.run[i] = -1
 	}
 	if created {
-		m.created = make([]int64, rows)
+		of.created = sized(of.created, rows)
 	}
-	return m
+	return *of
 }
 
 // offer makes row r of run the answer of spine row s unless a better one is known: one of a greater event time, or of an

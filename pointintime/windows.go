@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/asof-store/asof/aggregate"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/offline"
 )
 
@@ -89,19 +91,19 @@ func lengthOf(a *feature.Aggregation) int64 {
 
 // windowShards cuts the rows of a question to a windowed view into shards: small ones, whose slices stay in the processor's cache, but
 // between keys, for all of a key's history is read for each shard that has a row of it. A key of very many rows is cut all the same.
-func (j *joiner[K]) windowShards(workers int) [][]uint32 {
+func (j *joiner[K]) windowShards(workers int) []keysort.Part[K] {
 	const (
 		endsWanted = 1 << 16 // the slices of a sum take 3 MB then; twice as many take no less time, and a tenth more memory
 		endsMax    = 1 << 19
 	)
 	ends := 1 + len(j.windows.lengths) // that each row has
-	parts := max(1, len(j.rows)*ends/endsWanted, min(workers, len(j.rows)/1024))
+	parts := max(1, len(j.rows.Rows)*ends/endsWanted, min(workers, len(j.rows.Rows)/1024))
 	if parts > 1 {
 		parts += workers - 1 - (parts-1)%workers // the last ones end together
 	}
-	var shards [][]uint32
-	for _, rows := range keysort.Split(j.rows, j.keys, nil, parts) {
-		shards = append(shards, keysort.Split(rows, j.keys, j.asOf, 1+len(rows)*ends/endsMax)...)
+	var shards []keysort.Part[K]
+	for _, rows := range j.rows.Split(parts, true, workers) {
+		shards = append(shards, rows.Split(1+len(rows.Rows)*ends/endsMax, false, workers)...)
 	}
 	return shards
 }
@@ -137,8 +139,8 @@ func (p *statePool) put(spec *aggregate.Spec, s aggregate.States) {
 }
 
 // shardWindows answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
-func (j *joiner[K]) shardWindows(ctx context.Context, rows []uint32) error {
-	w := &windowShard[K]{joiner: j, sp: j.sorted(rows), spans: make([][]offline.Span, len(j.runs))}
+func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
+	w := &windowShard[K]{joiner: j, sp: j.sorted(rows, memory), spans: make([][]offline.Span, len(j.runs))}
 	if j.o.AsKnown && j.q.View.HasCreatedTime {
 		w.cover = newKnownTiles(w.sp, j.windows.lengths)
 	} else {
@@ -155,10 +157,14 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows []uint32) error {
 		if err != nil {
 			return err
 		}
+		joining := j.o.Stats.Start(stages.Join)
 		w.cover.walk(h, r)
+		joining.Stop(0, 0)
 		h.release()
 	}
 	w.found()
+	joining := j.o.Stats.Start(stages.Join) // what decodes within is taken from it
+	defer func() { joining.Stop(int64(len(w.sp.rows)), 0) }()
 	for _, features := range j.windows.inputs {
 		if err := w.input(ctx, features); err != nil {
 			return err
@@ -187,7 +193,7 @@ func (w *windowShard[K]) found() {
 		}
 		row := w.sp.rows[s]
 		w.hits, w.to = append(w.hits, int32(s)), append(w.to, row)
-		a.Found[row], a.EventTimes[row] = true, feature.Time(event)
+		a.Rows[row], a.EventTimes[row] = feature.Present, feature.Time(event)
 		if l.created != nil {
 			a.CreatedTimes[row], a.Known[row] = feature.Time(l.created[s]), l.known[s]
 		}
@@ -306,10 +312,12 @@ func (w *windowShard[K]) foldRun(ctx context.Context, r, layer int, specs []*agg
 		defer h.release()
 		times = aggregate.Times{Events: h.events, Created: h.created}
 	}
+	begun := time.Now()
 	tiles, err := run.Read(ctx, columns, w.spans[r])
 	if err != nil {
 		return err
 	}
+	w.o.Stats.Within(stages.Join, stages.Decode, time.Since(begun), 0, 0)
 	defer release(tiles)
 	for _, spec := range specs {
 		n := len(spec.Columns)

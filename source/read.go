@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -103,18 +104,34 @@ func (r *reader) checkFound() error {
 
 // readFile reads one file and completes its stat.
 func (r *reader) readFile(ctx context.Context, stat *FileStat) error {
-	path := r.spec.path(stat.Path)
-	f, err := r.spec.open(stat.Path)
+	fr, err := r.openFile(stat)
 	if err != nil {
-		return r.spec.changedSince(stat, r.spec.wrap(err))
+		return err
 	}
-	stat.RowsRead = 0
-	fr := &fileReader{reader: r, file: f, stat: stat, inputs: make([]input, len(r.columns))}
-	err = fr.read(ctx)
-	if closed := f.Close(); err == nil && closed != nil {
-		err = r.spec.errorf(feature.ErrUnavailable, "closing %s: %w", path, closed)
+	err = fr.readGroups(ctx, 0, len(fr.file.RowGroups()))
+	if closed := fr.file.Close(); err == nil && closed != nil {
+		err = r.spec.errorf(feature.ErrUnavailable, "closing %s: %w", fr.file.Path(), closed)
 	}
 	return r.spec.changedSince(stat, err)
+}
+
+// openFile opens a file and finds its columns.
+func (r *reader) openFile(stat *FileStat) (*fileReader, error) {
+	f, err := r.spec.open(stat.Path)
+	if err != nil {
+		return nil, r.spec.changedSince(stat, r.spec.wrap(err))
+	}
+	stat.RowsRead, stat.Rows = 0, f.Rows()
+	fr := &fileReader{reader: r, file: f, stat: stat, inputs: make([]input, len(r.columns))}
+	for _, c := range f.Columns() {
+		r.names[c.Path] = true
+	}
+	for i := range r.columns {
+		if err := fr.bind(i); err != nil {
+			return nil, r.spec.changedSince(stat, errors.Join(err, f.Close()))
+		}
+	}
+	return fr, nil
 }
 
 // changedSince returns err, or ErrUnavailable where the file is not the one of stat any more: whatever was read, and whatever went wrong,
@@ -145,21 +162,13 @@ type fileReader struct {
 	inputs []input // as columns
 }
 
-func (r *fileReader) read(ctx context.Context) error {
-	for _, c := range r.file.Columns() {
-		r.names[c.Path] = true
-	}
-	for i := range r.columns {
-		if err := r.bind(i); err != nil {
-			return err
-		}
-	}
-	r.stat.Rows = r.file.Rows()
-	for g, group := range r.file.RowGroups() {
+// readGroups reads the row groups [from, to).
+func (r *fileReader) readGroups(ctx context.Context, from, to int) error {
+	for g := from; g < to; g++ {
 		if r.prune(g) {
 			continue
 		}
-		if err := r.readGroup(ctx, g, group); err != nil {
+		if err := r.readGroup(ctx, g, r.file.RowGroups()[g]); err != nil {
 			return err
 		}
 	}

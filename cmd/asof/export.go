@@ -22,6 +22,7 @@ import (
 // newExportCommand writes training sets.
 func newExportCommand(a *app) *cobra.Command {
 	var spine, out string
+	var stats bool
 	var o pointintime.ExportOptions
 	c := &cobra.Command{
 		Use:   "export SERVICE --spine FILE --out FILE",
@@ -34,7 +35,11 @@ stands a manifest (FILE.manifest.json) of what it was made of and what it holds.
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeService(a),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.export(cmd, args[0], spine, out, o)
+			manifest, err := a.export(cmd, args[0], spine, out, o)
+			if err != nil || !stats {
+				return err
+			}
+			return a.printStages(manifest.Stages)
 		},
 	}
 	flags := c.Flags()
@@ -45,6 +50,7 @@ stands a manifest (FILE.manifest.json) of what it was made of and what it holds.
 	flags.BoolVar(&o.AsServed, "as-served", false, "move each row's time back to the view's last scheduled run")
 	flags.BoolVar(&o.FullNames, "full-names", false, "call columns view__feature")
 	flags.BoolVar(&o.WithFeatureTimes, "with-feature-times", false, "add the event time of each view's row")
+	flags.BoolVar(&stats, "stats", false, "show where the time went")
 	for _, name := range []string{"spine", "out"} {
 		if err := c.MarkFlagRequired(name); err != nil {
 			panic("asof: " + err.Error()) // the flag is declared above
@@ -53,22 +59,22 @@ stands a manifest (FILE.manifest.json) of what it was made of and what it holds.
 	return c
 }
 
-func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointintime.ExportOptions) (err error) {
+func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointintime.ExportOptions) (manifest *pointintime.Manifest, err error) {
 	ctx := cmd.Context()
 	if sameFile(spine, out) {
-		return feature.Errorf(feature.ErrInvalid, "--out %s is the spine itself, which would be lost: name another file", out)
+		return nil, feature.Errorf(feature.ErrInvalid, "--out %s is the spine itself, which would be lost: name another file", out)
 	}
 	p, err := a.project(cmd)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	model, err := p.applied()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	svc, err := model.Service(service)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.noteEdits()
 	memlimit.Set(p.settings.Memory)
@@ -79,7 +85,7 @@ func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointinti
 		}
 	}()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o.Memory, o.Workers, o.DefinitionHash, o.Version = p.settings.Memory, p.settings.Workers, model.Hash, version()
 	start := a.now()
@@ -90,15 +96,15 @@ func (a *app) export(cmd *cobra.Command, service, spine, out string, o pointinti
 		}
 		task.Add(rows)
 	}
-	manifest, err := pointintime.Export(ctx, svc.Service, snapshots, spine, out, o)
+	manifest, err = pointintime.Export(ctx, svc.Service, snapshots, spine, out, o)
 	if task != nil {
 		task.Fail() // ends the bar; what follows is the summary
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.tag(ctx, manifest, snapshots)
-	return a.printManifest(manifest, out, a.now().Sub(start))
+	return manifest, a.printManifest(manifest, out, a.now().Sub(start))
 }
 
 func sameFile(a, b string) bool {
@@ -110,7 +116,9 @@ func sameFile(a, b string) bool {
 // tag marks the snapshots that a training set was made of with a name made of its manifest's hash, so that they are kept as long as
 // it matters. The training set is whole without, so a warehouse that cannot be written to is worth no more than a warning.
 func (p *project) tag(ctx context.Context, m *pointintime.Manifest, snapshots map[string]*offline.Snapshot) {
-	text, err := m.JSON()
+	same := *m
+	same.Seconds, same.Stages = 0, nil // the same training set gets the same name, however long it took
+	text, err := same.JSON()
 	if err != nil {
 		p.a.log.Warn("the snapshots that were read could not be tagged", "error", err)
 		return

@@ -38,7 +38,22 @@ func TestRows(t *testing.T) {
 				t.Fatalf("row %d: got %s, want %s", i, got.ValueStr(i), want.ValueStr(int(row[i])))
 			}
 		}
+		checkTake(t, sources[0])
 	})
+}
+
+// checkTake holds the gather from one source against asking it for its rows.
+func checkTake(t *rapid.T, source arrow.Array) {
+	rows := rapid.SliceOf(rapid.Uint32Range(0, uint32(source.Len()-1))).Draw(t, "rows of one")
+	got := Take(source, rows)
+	if got.Len() != len(rows) || !arrow.TypeEqual(got.DataType(), source.DataType()) {
+		t.Fatalf("%d rows of %s, want %d of %s", got.Len(), got.DataType(), len(rows), source.DataType())
+	}
+	for i, r := range rows {
+		if got.IsNull(i) != source.IsNull(int(r)) || got.ValueStr(i) != source.ValueStr(int(r)) {
+			t.Fatalf("row %d: got %s, want %s", i, got.ValueStr(i), source.ValueStr(int(r)))
+		}
+	}
 }
 
 // randomArray draws an array of a feature type with NULLs, and NULLs in lists.

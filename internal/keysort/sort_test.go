@@ -2,6 +2,9 @@ package keysort
 
 import (
 	"cmp"
+	"math"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -20,8 +23,11 @@ func TestRowsAgreesWithStableSort(t *testing.T) {
 		column := func(name string) []int64 { return rapid.SliceOfN(number, n, n).Draw(t, name) }
 		events, created, keys := column("events"), column("created"), column("keys")
 		words := make([]string, n)
-		for i := range words {
-			words[i] = string(rune('a' + keys[i]&3))
+		alphabet := rapid.SampledFrom([]string{"a", "ab", "\x00a", "the same head \x00"}).Draw(t, "alphabet")
+		for i := range words { // of equal heads, with zeros, one the beginning of another
+			for k := keys[i] & 0xfff; k > 0; k >>= 1 {
+				words[i] += alphabet[:1+int(k&1)*(len(alphabet)-1)]
+			}
 		}
 		rows := make([]uint32, 0, n)
 		for i := range n {
@@ -45,28 +51,72 @@ func TestRowsAgreesWithStableSort(t *testing.T) {
 	})
 }
 
-// TestSplitKeepsOrder cuts rows into parts and sorts each: together they must be what sorting all gives.
+// TestSplitKeepsOrder cuts rows into parts and sorts each: together they must be what sorting all by comparison gives.
 func TestSplitKeepsOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 500).Draw(t, "rows")
-		number := rapid.Int64Range(-3, rapid.SampledFrom([]int64{-3, 3, 1000}).Draw(t, "greatest"))
-		keys, times := rapid.SliceOfN(number, n, n).Draw(t, "keys"), rapid.SliceOfN(number, n, n).Draw(t, "times")
-		var rows []uint32
-		for i := range n {
-			if i%7 != 3 {
-				rows = append(rows, uint32(i))
-			}
-		}
-		parts := Split(rows, keys, times, rapid.IntRange(1, 9).Draw(t, "parts"))
-		var got []uint32
-		for _, part := range parts {
-			if len(part) == 0 {
-				t.Fatal("an empty part")
-			}
-			got = append(got, Rows(slices.Clone(part), keys, times)...)
-		}
-		if want := Rows(slices.Clone(rows), keys, times); !slices.Equal(got, want) {
-			t.Fatalf("got %v, want %v", got, want)
-		}
+		number := rapid.Int64Range(-3, rapid.SampledFrom([]int64{-3, 3, 1000, math.MaxInt64}).Draw(t, "greatest"))
+		checkSplit(t, rapid.SliceOfN(number, n, n).Draw(t, "keys"), rapid.SliceOfN(number, n, n).Draw(t, "times"))
+		extreme := rapid.SampledFrom([]int64{math.MinInt64, -1, 0, 1, math.MaxInt64})
+		checkSplit(t, rapid.SliceOfN(extreme, n, n).Draw(t, "keys"), rapid.SliceOfN(extreme, n, n).Draw(t, "times"))
+		text := rapid.Custom(func(t *rapid.T) string {
+			return rapid.SampledFrom([]string{"", "a", "user-0000"}).Draw(t, "head") + rapid.StringOfN(rapid.RuneFrom([]rune{0, 1, 'a', 'é'}), 0, 10, -1).Draw(t, "tail")
+		})
+		checkSplit(t, rapid.SliceOfN(text, n, n).Draw(t, "texts"), rapid.SliceOfN(number, n, n).Draw(t, "times"))
 	})
+}
+
+// TestSplitByManyWorkers deals rows to parts by one worker and by several: the parts are the same.
+func TestSplitByManyWorkers(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	all := newPart[int64](200_000)
+	for i := range all.Rows {
+		all.Rows[i], all.Keys[i], all.Times[i] = uint32(i), random.Int64N(1000), random.Int64N(5)
+	}
+	for _, whole := range []bool{false, true} {
+		want := all.Split(13, whole, 1)
+		if len(want) < 12 {
+			t.Fatalf("%d parts", len(want))
+		}
+		for _, workers := range []int{2, 3, 8} {
+			if got := all.Split(13, whole, workers); !reflect.DeepEqual(got, want) {
+				t.Fatalf("%d workers deal otherwise", workers)
+			}
+		}
+	}
+}
+
+func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
+	all := Part[K]{Keys: keys, Times: times}
+	for i := range keys {
+		all.Rows = append(all.Rows, uint32(3*i))
+	}
+	order := make([]int, len(keys))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(keys[a], keys[b]), cmp.Compare(times[a], times[b])) })
+	whole := rapid.Bool().Draw(t, "whole")
+	at := 0
+	var last K
+	var memory Memory[K]
+	for i, part := range all.Split(rapid.IntRange(1, 9).Draw(t, "parts"), whole, 1) {
+		if len(part.Rows) == 0 {
+			t.Fatal("an empty part")
+		}
+		sorted := part.Sorted(&memory)
+		if whole && i > 0 && sorted.Keys[0] == last {
+			t.Fatalf("key %v is in two parts", last)
+		}
+		for j, row := range sorted.Rows {
+			if want := order[at]; row != uint32(3*want) || sorted.Keys[j] != keys[want] || sorted.Times[j] != times[want] {
+				t.Fatalf("place %d: row %d with (%v, %d), want row %d with (%v, %d)", at, row, sorted.Keys[j], sorted.Times[j], 3*want, keys[want], times[want])
+			}
+			last = sorted.Keys[j]
+			at++
+		}
+	}
+	if at != len(keys) {
+		t.Fatalf("%d rows of %d", at, len(keys))
+	}
 }

@@ -10,10 +10,11 @@ import (
 // neighbours on a line do not import each other.
 func layers() map[string]int {
 	return map[string]int{
-		"feature": 0, "internal/disk": 0, "internal/filelock": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "proto/asof/v1": 0, "proto/feast/types": 0,
-		"expr": 1, "ondemand": 1, "internal/keysort": 1, "internal/parquetio": 1, "internal/tabular": 1, "proto/feast/serving": 1,
-		"source": 2, "offline": 2, "online": 2, "aggregate": 2, "internal/simulate": 2,
-		"definitions": 3, "pointintime": 3,
+		"feature": 0, "internal/disk": 0, "internal/filelock": 0, "internal/hugepage": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "internal/stages": 0, "proto/asof/v1": 0, "proto/feast/types": 0,
+		"expr": 1, "ondemand": 1, "internal/keysort": 1, "internal/parquetio": 1, "proto/feast/serving": 1,
+		"source": 2, "offline": 2, "online": 2, "aggregate": 2, "internal/tabular": 2,
+		"internal/simulate": 3,
+		"definitions":       3, "pointintime": 3,
 		"materialize": 4, "server": 4,
 		"internal/monitor":  5,
 		"cmd/asof":          6,
@@ -28,7 +29,7 @@ func reserved() map[string][]string {
 		"proto/asof/v1":       {"server", "cmd/asof", "bench", "internal/endtoend"},
 		"proto/feast/serving": {"server"},
 		"proto/feast/types":   {"server", "proto/feast/serving"},
-		"internal/parquetio":  {"source", "offline"},
+		"internal/parquetio":  {"source", "offline", "internal/tabular"},
 		"internal/progress":   {"cmd/asof"},
 		"internal/monitor":    {"cmd/asof"},
 		"internal/simulate":   {"cmd/asof", "internal/endtoend"},
@@ -65,7 +66,7 @@ func families() []family {
 		{"github.com/alecthomas/participle", []string{"expr"}},
 		{"github.com/bmatcuk/doublestar", []string{"source"}},
 		{"github.com/robfig/cron", []string{"definitions", "materialize"}},
-		{"github.com/DataDog/sketches-go", []string{"aggregate", "pointintime"}},
+		{"github.com/DataDog/sketches-go", []string{"aggregate"}},
 		{"github.com/axiomhq/hyperloglog", []string{"aggregate"}},
 		{"github.com/prometheus/client_golang", []string{"internal/monitor"}},
 		{"github.com/google/uuid", []string{"offline", "materialize"}},
@@ -73,7 +74,7 @@ func families() []family {
 		{"github.com/spf13/viper", []string{"cmd/asof"}},
 		{"github.com/schollz/progressbar", []string{"cmd/asof", "internal/progress"}},
 		{"golang.org/x/term", []string{"cmd/asof", "internal/progress"}},
-		{"golang.org/x/sys", []string{"offline", "internal/parquetio", "bench"}},
+		{"golang.org/x/sys", []string{"internal/hugepage", "offline", "internal/parquetio", "bench"}},
 		{"golang.org/x/sync", nil},
 	}
 }

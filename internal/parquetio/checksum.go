@@ -1,7 +1,6 @@
 package parquetio
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -43,19 +42,10 @@ type checksummer struct {
 	size int64  // bytes passed on
 	sum  uint32 // of the block that is not complete
 	sums []byte // of those that are
-	// footer takes what is written after the last row group: it is not known where the footer begins before it ends.
-	footer *bytes.Buffer
 }
 
-// Write passes b on, or holds it back.
+// Write passes b on.
 func (c *checksummer) Write(b []byte) (int, error) {
-	if c.footer != nil {
-		return c.footer.Write(b)
-	}
-	return c.pass(b)
-}
-
-func (c *checksummer) pass(b []byte) (int, error) {
 	n, err := c.out.Write(b)
 	for rest := b[:n]; len(rest) > 0; {
 		k := min(len(rest), blockBytes-int(c.size%blockBytes))
@@ -73,24 +63,16 @@ func (c *checksummer) endBlock() {
 	c.sum = 0
 }
 
-// hold holds back what is written from now on: indexes and footer.
-func (c *checksummer) hold() { c.footer = &bytes.Buffer{} }
-
-// finish writes what was held back, with the checksums between, and returns the size of the file.
-func (c *checksummer) finish() (int64, error) {
-	held := c.footer.Bytes()
-	footer := len(held) - trailerBytes - int(binary.LittleEndian.Uint32(held[len(held)-trailerBytes:]))
-	if _, err := c.pass(held[:footer]); err != nil {
-		return 0, err
-	}
+// finish writes the checksums and the footer, with its length and PAR1, and returns the size of the file.
+func (c *checksummer) finish(footer []byte) (int64, error) {
 	covered := c.size
 	if covered%blockBytes > 0 {
 		c.endBlock()
 	}
-	b := binary.LittleEndian.AppendUint32(c.sums, crc32.Checksum(held[footer:], castagnoli()))
+	b := binary.LittleEndian.AppendUint32(c.sums, crc32.Checksum(footer, castagnoli()))
 	b = binary.LittleEndian.AppendUint64(b, uint64(covered))
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
-	b = append(append(b, checksumsMagic...), held[footer:]...)
+	b = append(append(b, checksumsMagic...), footer...)
 	_, err := c.out.Write(b)
 	return covered + int64(len(b)), err
 }
@@ -147,9 +129,24 @@ func (f *File) pagesEnd() int64 {
 	return f.size - trailerBytes
 }
 
-// read returns n bytes from off or more, with bodySlack bytes to spare in the capacity. They lie in *buf, which grows where it has to.
-// Where there are checksums it reads whole blocks, and returns nothing of one that is damaged.
-func (f *File) read(buf *[]byte, off, n int64) ([]byte, error) {
+// piece is a part of a file, from whole blocks where there are checksums: bytes from the given offset on.
+type piece struct {
+	bytes []byte
+	from  int64
+	block []byte // the memory that bytes lies in, with bodySlack bytes to spare
+}
+
+// at returns n bytes from off, or more; nil where p does not have them.
+func (p *piece) at(off, n int64) []byte {
+	if off < p.from || off+n > p.from+int64(len(p.bytes)) {
+		return nil
+	}
+	return p.bytes[off-p.from:]
+}
+
+// read returns n bytes from off or more, with bodySlack bytes to spare in the capacity, which lie in p until the next call. It reads what p does
+// not have already. Where there are checksums it reads whole blocks, and returns nothing of one that is damaged.
+func (f *File) read(p *piece, off, n int64) ([]byte, error) {
 	if off < 0 || off > f.pagesEnd()-n {
 		return nil, f.corrupt("bytes [%d, %d) lie outside its %d bytes", off, off+n, f.pagesEnd())
 	}
@@ -157,14 +154,22 @@ func (f *File) read(buf *[]byte, off, n int64) ([]byte, error) {
 	if f.sums != nil {
 		from, to = off-off%blockBytes, min(f.sums.covered, to+blockBytes-1-(to+blockBytes-1)%blockBytes)
 	}
-	*buf = sized(*buf, int(to-from)+bodySlack)[:to-from]
-	if err := f.readAt(*buf, from); err != nil {
+	have := p.at(from, 0)
+	have = have[:min(len(have), int(to-from))]
+	block := f.grown(p.block, int(to-from)+bodySlack)[:to-from]
+	fresh := block[copy(block, have):]
+	*p = piece{from: from, block: block}
+	if err := f.readAt(fresh, to-int64(len(fresh))); err != nil {
 		return nil, err
 	}
-	if at := f.damaged(*buf, from); at >= 0 {
+	if f.counter != nil {
+		f.counter.Add(int64(len(fresh)))
+	}
+	if at := f.damaged(fresh, to-int64(len(fresh))); at >= 0 {
 		return nil, f.corrupt("%s", f.damage(at))
 	}
-	return (*buf)[off-from:], nil
+	p.bytes = block
+	return block[off-from:], nil
 }
 
 // damaged returns where the first block of b, which lies at from, does not match its checksum; -1: none.

@@ -37,8 +37,8 @@ type valueError struct{ error }
 
 func errValue(format string, args ...any) error { return valueError{fmt.Errorf(format, args...)} }
 
-func int32s() decodeFunc[int32] { return decodeInt(4, plainInt32) }
-func int64s() decodeFunc[int64] { return decodeInt(8, plainInt64) }
+func int32s() decodeFunc[int32] { return decodeInt[int32]() }
+func int64s() decodeFunc[int64] { return decodeInt[int64]() }
 func (c *column) arrays() decodeFunc[[]byte] {
 	if c.physical == format.ByteArray {
 		return decodeByteArrays
@@ -212,7 +212,7 @@ func (c *column) asFloat32() decodeFunc[float32] {
 			return nil
 		})
 	}
-	return decodeFixed(4, plainFloat32)
+	return decodeFixed[float32]()
 }
 
 func (c *column) asFloat64() decodeFunc[float64] {
@@ -236,7 +236,7 @@ func (c *column) asFloat64() decodeFunc[float64] {
 	case kindDecimal:
 		return c.decimals()
 	}
-	return decodeFixed(8, plainFloat64)
+	return decodeFixed[float64]()
 }
 
 func (c *column) decimals() decodeFunc[float64] {
@@ -315,6 +315,41 @@ func uuids(dst, src [][]byte) error {
 		dst[i] = slab[start:]
 	}
 	return nil
+}
+
+// asStored reports whether the values of c, in the plain encoding, are those that it reads as kind k.
+func (c *column) asStored(k feature.Kind) bool {
+	switch k {
+	case feature.Int32:
+		return c.kind == kindInt && c.physical == format.Int32 && c.fits32()
+	case feature.Int64:
+		return c.kind == kindInt && c.physical == format.Int64 && !c.unsigned
+	case feature.Timestamp:
+		return c.kind == kindTimestamp && c.unit == 1e6
+	case feature.Float32:
+		return c.kind == kindFloat
+	case feature.Float64:
+		return c.kind == kindDouble
+	}
+	return false
+}
+
+// viewOf returns how the values of c, read as t, are seen in the body of a plain page; nil where they have to be decoded.
+func viewOf[T any](c *column, t feature.Type) (view func([]byte, int) []T) {
+	if !viewable() || !c.asStored(t.Kind) {
+		return nil
+	}
+	switch view := any(&view).(type) {
+	case *func([]byte, int) []int32:
+		*view = viewed[int32]
+	case *func([]byte, int) []int64:
+		*view = viewed[int64]
+	case *func([]byte, int) []float32:
+		*view = viewed[float32]
+	case *func([]byte, int) []float64:
+		*view = viewed[float64]
+	}
+	return view
 }
 
 // cursor ties each feature kind to its decoder and sink.

@@ -3,6 +3,7 @@ package parquetio
 import (
 	"errors"
 	"fmt"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -18,10 +19,36 @@ func (f *File) Read(rowGroup int, path string, t feature.Type, spans []Span) (ar
 	if err != nil {
 		return nil, err
 	}
+	defer s.cursor.free()
 	if spans == nil {
 		spans = []Span{{0, f.groups[rowGroup].Rows}}
 	}
 	return s.Spans(spans)
+}
+
+// Take is [File.Read] of single rows, which ascend strictly: pages that have none of them are not decompressed, and of the others no more
+// is decoded than the encoding demands.
+func (f *File) Take(rowGroup int, path string, t feature.Type, rows []int32) (out arrow.Array, err error) {
+	s, err := f.Scan(rowGroup, path, t)
+	if err != nil {
+		return nil, err
+	}
+	defer f.guard(&err, "column "+path)
+	defer s.cursor.free()
+	s.cursor.reserve(len(rows))
+	for i, r := range rows {
+		if int(r) >= s.rows || r < 0 || i > 0 && r <= rows[i-1] {
+			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: row %d asked for out of turn, of %d rows", f.path, path, r, s.rows)
+		}
+	}
+	if err := s.cursor.pick(rows); err != nil {
+		return nil, err
+	}
+	out = s.cursor.finish()
+	if out.Len() != len(rows) {
+		return nil, f.corrupt("column %s: %d rows where %d were promised", path, out.Len(), len(rows))
+	}
+	return out, nil
 }
 
 // Scan returns a scanner over a column of a row group, decoded as t. It fails with ErrInvalid when there is no
@@ -52,7 +79,7 @@ type Scanner struct {
 
 // Next returns the next n rows; asking for more than are left is an error.
 func (s *Scanner) Next(n int) (arrow.Array, error) {
-	return s.read(n, []Span{{s.row, s.row + n}})
+	return s.read(n, []Span{{s.row, s.row + n}}, func(int) {})
 }
 
 // Spans returns the rows of the given spans (ascending, disjoint, none before Row), which are rows of the row group.
@@ -61,25 +88,27 @@ func (s *Scanner) Spans(spans []Span) (arrow.Array, error) {
 	for _, span := range spans {
 		rows += span.To - span.From
 	}
-	return s.read(rows, spans)
+	return s.read(rows, spans, s.cursor.expectTo)
 }
 
 // Skip moves over the next n rows.
 func (s *Scanner) Skip(n int) error {
-	_, err := s.read(0, []Span{{s.row + n, s.row + n}})
+	_, err := s.read(0, []Span{{s.row + n, s.row + n}}, func(int) {})
 	return err
 }
 
 // Row returns the row that comes next.
 func (s *Scanner) Row() int { return s.row }
 
-func (s *Scanner) read(rows int, spans []Span) (out arrow.Array, err error) {
+// read returns the rows of spans, so many, and tells expect where each of these ends.
+func (s *Scanner) read(rows int, spans []Span, expect func(row int)) (out arrow.Array, err error) {
 	defer s.file.guard(&err, "column "+s.path)
 	s.cursor.reserve(rows)
 	for _, span := range spans {
 		if span.From < s.row || span.To < span.From || span.To > s.rows {
 			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: rows [%d, %d) asked for at row %d of %d", s.file.path, s.path, span.From, span.To, s.row, s.rows)
 		}
+		expect(span.To)
 		if err := s.cursor.skip(s.row, span.From-s.row); err != nil {
 			return nil, err
 		}
@@ -104,8 +133,12 @@ func (s *Scanner) read(rows int, spans []Span) (out arrow.Array, err error) {
 type cursor interface {
 	reserve(rows int)
 	skip(row, n int) error // row is where it stands
+	expectTo(row int)      // rows from there on will not be wanted
 	take(n int) error
-	end() error // checks, after the last row, that nothing is left
+	pick(rows []int32) error // from the first row on; they ascend strictly
+	end() error              // checks, after the last row, that nothing is left
+	restart(group int)       // goes on with another row group
+	free()                   // gives back what was read into; the cursor has no use after that
 	finish() arrow.Array
 }
 
@@ -115,6 +148,7 @@ type columnCursor[T any] struct {
 	column *column
 	typ    feature.Type
 	decode decodeFunc[T]
+	view   func(body []byte, n int) []T // of plain values that need no decoding; nil where they do
 	sink   sink[T]
 	lists  listSink // of a list column
 
@@ -127,12 +161,14 @@ type columnCursor[T any] struct {
 	level  int // next of levels
 
 	scratch        []T // what values was decoded into
+	picked         []T
 	indices        []int32
 	defBuf, repBuf []byte
+	defsPicked     []byte
 }
 
 func newCursor[T any](f *File, group int, c *column, t feature.Type, decode decodeFunc[T], s sink[T]) cursor {
-	cc := &columnCursor[T]{walk: f.walk(group, c), column: c, typ: t, decode: decode, sink: s}
+	cc := &columnCursor[T]{walk: f.walk(group, c), column: c, typ: t, decode: decode, view: viewOf[T](c, t), sink: s}
 	if c.maxRep > 0 {
 		return &listCursor[T]{columnCursor: cc}
 	}
@@ -192,6 +228,61 @@ func (c *columnCursor[T]) skip(row, n int) error {
 	return err
 }
 
+func (c *columnCursor[T]) expectTo(row int) { c.walk.expectTo(row) }
+
+func (c *columnCursor[T]) pick(rows []int32) error {
+	row := 0 // where the cursor stands
+	for len(rows) > 0 {
+		if c.level == c.levels && (row == 0 || c.walk.off >= c.walk.ahead) {
+			c.walk.expect(rows)
+		}
+		if err := c.skip(row, int(rows[0])-row); err != nil {
+			return err
+		}
+		row = int(rows[0])
+		if c.level == c.levels {
+			if err := c.next(0); err != nil {
+				return err
+			}
+			continue
+		}
+		n := sort.Search(len(rows), func(i int) bool { return int(rows[i])-row >= c.levels-c.level })
+		c.pickOfPage(rows[:n], row)
+		if err := c.checkSize(); err != nil {
+			return err
+		}
+		last := int(rows[n-1])
+		c.forward(last + 1 - row)
+		row, rows = last+1, rows[n:]
+	}
+	return nil
+}
+
+// pickOfPage collects rows of the page, which stands at row.
+func (c *columnCursor[T]) pickOfPage(rows []int32, row int) {
+	c.picked = c.picked[:0]
+	if c.defs == nil {
+		values := c.values[c.value:]
+		for _, r := range rows {
+			c.picked = append(c.picked, values[int(r)-row])
+		}
+		c.sink.add(c.picked)
+		return
+	}
+	c.defsPicked = c.defsPicked[:0]
+	level, value := c.level, c.value
+	for _, r := range rows {
+		to := c.level + int(r) - row
+		value += countLevel(c.defs[level:to], c.column.maxDef)
+		level = to
+		c.defsPicked = append(c.defsPicked, c.defs[to])
+		if c.defs[to] == c.column.maxDef {
+			c.picked = append(c.picked, c.values[value])
+		}
+	}
+	c.sink.addMasked(c.picked, c.defsPicked, c.column.maxDef)
+}
+
 // forward moves over n levels of the page.
 func (c *columnCursor[T]) forward(n int) {
 	c.value += n
@@ -207,6 +298,13 @@ func (c *columnCursor[T]) end() error {
 	}
 	return nil
 }
+
+func (c *columnCursor[T]) restart(group int) {
+	c.walk = c.walk.file.walk(group, c.column)
+	c.dict, c.values, c.value, c.level, c.levels = nil, nil, 0, 0, 0
+}
+
+func (c *columnCursor[T]) free() { c.walk.free() }
 
 func (c *columnCursor[T]) checkSize() error {
 	if c.sink.bytes() > offsetMax {
@@ -311,6 +409,10 @@ func (c *columnCursor[T]) load(p *page, wanted int) error {
 	}
 	if into != nil {
 		c.values, err = c.decodeValues(into, p.encoding, body, count)
+	} else if c.view != nil && p.encoding == format.Plain {
+		if c.values = c.view(body, count); len(c.values) < count {
+			err = errShortPage
+		}
 	} else if c.values, err = c.decodeValues(c.scratch, p.encoding, body, count); err == nil {
 		c.scratch = c.values
 	}

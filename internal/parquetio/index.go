@@ -57,8 +57,8 @@ func (f *File) Pages(rowGroup int, path string) (pages []PageBound) {
 		if len(index.NullCounts) == len(pages) {
 			pages[i].Nulls = index.NullCounts[i]
 		}
-		if c.kind == kindBytes && len(index.MinValues[i])+len(index.MaxValues[i]) == 0 {
-			continue // parquet-go writes these where it was told to write no bounds
+		if (c.kind == kindBytes || c.kind == kindText) && len(index.MinValues[i])+len(index.MaxValues[i]) == 0 {
+			continue // Writer and parquet-go write these where they give no bounds
 		}
 		if low, high, ok := c.bounds(index.MinValues[i], index.MaxValues[i]); ok && !pages[i].AllNull {
 			pages[i].Min, pages[i].Max = low, high
@@ -68,8 +68,26 @@ func (f *File) Pages(rowGroup int, path string) (pages []PageBound) {
 }
 
 // pageLocations returns the offset index of a column chunk, nil when there is none or it contradicts itself: it is
-// an aid, and without it the pages are walked.
+// an aid, and without it the pages are walked. It is read once.
 func (f *File) pageLocations(group int, c *column) []format.PageLocation {
+	at := [2]int{group, c.index}
+	f.placesMu.Lock()
+	places, ok := f.places[at]
+	f.placesMu.Unlock()
+	if ok {
+		return places
+	}
+	places = f.readPageLocations(group, c)
+	f.placesMu.Lock()
+	defer f.placesMu.Unlock()
+	if f.places == nil {
+		f.places = map[[2]int][]format.PageLocation{}
+	}
+	f.places[at] = places
+	return places
+}
+
+func (f *File) readPageLocations(group int, c *column) []format.PageLocation {
 	chunk := &f.meta.RowGroups[group].Columns[c.index]
 	var index format.OffsetIndex
 	if !f.readIndex(chunk.OffsetIndexOffset, chunk.OffsetIndexLength, &index) {
@@ -89,8 +107,7 @@ func (f *File) readIndex(off int64, length int32, v any) bool {
 	if off < magicBytes || length <= 0 || length > indexBytesMax {
 		return false
 	}
-	var buf []byte
-	b, err := f.read(&buf, off, int64(length))
+	b, err := f.read(&piece{}, off, int64(length))
 	if err == nil {
 		_, err = decodeThrift(b[:length], v)
 	}

@@ -44,6 +44,20 @@ func (c *listCursor[T]) skip(row, n int) error {
 	return c.rows(n, c.pass)
 }
 
+func (c *listCursor[T]) pick(rows []int32) error {
+	row := 0
+	for _, r := range rows {
+		if err := c.skip(row, int(r)-row); err != nil {
+			return err
+		}
+		if err := c.take(1); err != nil {
+			return err
+		}
+		row = int(r) + 1
+	}
+	return nil
+}
+
 // rows hands levels of the next n rows to do, in pieces that lie in one page.
 func (c *listCursor[T]) rows(n int, do func(from, to int) error) error {
 	if n == 0 {

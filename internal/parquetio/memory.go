@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/asof-store/asof/internal/hugepage"
 )
 
 // Memory keeps the memory of numbers that have been read for numbers to come: an array that is released gives its values back. One that is not
@@ -65,11 +67,19 @@ func (m *Memory) Reallocate(n int, b []byte) []byte {
 	return grown
 }
 
+// grown returns n bytes for pages, b itself where it has as many.
+func (f *File) grown(b []byte, n int) []byte {
+	if n <= cap(b) || f.memory == nil || n < memoryLeast {
+		return sized(b, n)
+	}
+	return f.memory.Allocate(n)
+}
+
 // allocate returns an empty slice of m's memory with room for n values; of the collector's where m is nil.
 func allocate[T fixedWidth](m *Memory, n int) []T {
 	size := int(unsafe.Sizeof(*new(T)))
 	if m == nil || n*size < memoryLeast {
-		return make([]T, 0, n)
+		return hugepage.Make[T](n)[:0]
 	}
 	b := m.Allocate(n * size)
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), cap(b)/size)[:0]

@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
@@ -22,6 +23,7 @@ import (
 )
 
 const (
+	magic          = "PAR1"
 	magicBytes     = 4
 	trailerBytes   = 8         // footer length and magic
 	footerBytesMax = 256 << 20 // 100,000 column chunks take some 20 MB
@@ -41,6 +43,10 @@ type File struct {
 	inflater inflater
 	sums     *checksums // nil where there are none
 	memory   *Memory    // of the numbers read; nil: the collector's
+	counter  *atomic.Int64
+
+	placesMu sync.Mutex
+	places   map[[2]int][]format.PageLocation // of chunks by row group and column, as far as they were asked for
 
 	sameOnce sync.Once
 	same     []map[string]string // by row group, see sameColumns
@@ -101,6 +107,9 @@ func NewFile(name string, r io.ReaderAt, size int64) (file *File, err error) {
 
 // UseMemory has reads take the memory of numbers from m. It comes before the first of them.
 func (f *File) UseMemory(m *Memory) { f.memory = m }
+
+// CountReads has reads of pages and indexes add their bytes to counter. It comes before the first of them.
+func (f *File) CountReads(counter *atomic.Int64) { f.counter = counter }
 
 // Close closes the file.
 func (f *File) Close() error { return f.close() }
@@ -169,10 +178,10 @@ func (f *File) readFooter() error {
 	if string(head[:]) == "PARE" || string(tail[4:]) == "PARE" {
 		return f.encrypted()
 	}
-	if string(head[:]) != "PAR1" {
+	if string(head[:]) != magic {
 		return f.corrupt("it does not begin with PAR1")
 	}
-	if string(tail[4:]) != "PAR1" {
+	if string(tail[4:]) != magic {
 		return f.corrupt("it does not end with PAR1: it was truncated, or is still being written")
 	}
 	n := int64(binary.LittleEndian.Uint32(tail[:]))

@@ -6,8 +6,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-
-	"github.com/asof-store/asof/feature"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // sameColumns is the key in a footer of a JSON array with an object for each row group: it maps the name of a column to that of an earlier
@@ -37,17 +36,13 @@ func (w *Writer) areSame(i, j int) bool {
 	return true
 }
 
-// noteSame writes into the footer which columns are the same, if any.
-func (w *Writer) noteSame() error {
+// noteSame returns the footer's entry of which columns are the same, if any.
+func (w *Writer) noteSame() ([]format.KeyValue, error) {
 	if !slices.ContainsFunc(w.same, func(of map[string]string) bool { return len(of) > 0 }) {
-		return nil
+		return nil, nil
 	}
 	value, err := json.Marshal(w.same)
-	if err != nil {
-		return feature.Errorf(feature.ErrInternal, "writing a Parquet footer: %w", err)
-	}
-	w.file.SetKeyValueMetadata(sameColumns, string(value))
-	return nil
+	return []format.KeyValue{{Key: sameColumns, Value: string(value)}}, err
 }
 
 // SameBits reports whether two columns of one type hold the same numbers and NULLs, bit for bit; it is false of what are no numbers.

@@ -9,8 +9,8 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
-// reserveMax bounds what is reserved on the word of the metadata alone.
-const reserveMax = 1 << 20
+// reserveMax bounds what is reserved on the word of the metadata alone: 32 MB, which nobody has touched yet.
+const reserveMax = 1 << 22
 
 // sink collects the values of an array.
 type sink[T any] interface {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
+	"unsafe"
 
 	"github.com/parquet-go/bitpack"
 	"github.com/parquet-go/parquet-go/format"
@@ -22,33 +24,47 @@ func errEncoding(enc format.Encoding) error {
 	return fmt.Errorf("values of this type in the encoding %s", enc)
 }
 
-func plainInt32(dst []int32, src []byte) {
-	for i := range dst {
-		dst[i] = int32(binary.LittleEndian.Uint32(src[i*4:]))
+// viewable reports whether numbers in Parquet's plain encoding are those of this processor wherever they lie: others have another byte order, or want
+// numbers aligned.
+func viewable() bool { return runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" }
+
+// viewed returns the first n numbers of a body in the plain encoding as they lie there, fewer where it does not have them. It takes
+// viewable.
+func viewed[T fixedWidth](body []byte, n int) []T {
+	n = min(n, len(body)/int(unsafe.Sizeof(*new(T))))
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(body))), n)
+}
+
+// plainNumbers decodes numbers in the plain encoding, of which src has enough.
+func plainNumbers[T fixedWidth](dst []T, src []byte) {
+	if viewable() {
+		copy(dst, viewed[T](src, len(dst)))
+		return
+	}
+	switch dst := any(dst).(type) {
+	case []int32:
+		for i := range dst {
+			dst[i] = int32(binary.LittleEndian.Uint32(src[i*4:]))
+		}
+	case []int64:
+		for i := range dst {
+			dst[i] = int64(binary.LittleEndian.Uint64(src[i*8:]))
+		}
+	case []float32:
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[i*4:]))
+		}
+	case []float64:
+		for i := range dst {
+			dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[i*8:]))
+		}
 	}
 }
 
-func plainInt64(dst []int64, src []byte) {
-	for i := range dst {
-		dst[i] = int64(binary.LittleEndian.Uint64(src[i*8:]))
-	}
-}
-
-func plainFloat32(dst []float32, src []byte) {
-	for i := range dst {
-		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[i*4:]))
-	}
-}
-
-func plainFloat64(dst []float64, src []byte) {
-	for i := range dst {
-		dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[i*8:]))
-	}
-}
-
-// decodeFixed decodes n numbers of width bytes that plain reads.
-func decodeFixed[T fixedWidth](width int, plain func([]T, []byte)) decodeFunc[T] {
+// decodeFixed decodes numbers.
+func decodeFixed[T fixedWidth]() decodeFunc[T] {
 	var joined []byte
+	width := int(unsafe.Sizeof(*new(T)))
 	return func(dst []T, enc format.Encoding, body []byte, n int) ([]T, error) {
 		if len(body)/width < n {
 			return nil, errShortPage
@@ -56,13 +72,13 @@ func decodeFixed[T fixedWidth](width int, plain func([]T, []byte)) decodeFunc[T]
 		dst = sized(dst, n)
 		switch enc {
 		case format.Plain:
-			plain(dst, body)
+			plainNumbers(dst, body)
 		case format.ByteStreamSplit:
 			if len(body) != n*width {
 				return nil, fmt.Errorf("%d bytes hold no %d values of %d streams", len(body), n, width)
 			}
 			joined = joinStreams(joined, body, n, width)
-			plain(dst, joined)
+			plainNumbers(dst, joined)
 		default:
 			return nil, errEncoding(enc)
 		}
@@ -83,8 +99,8 @@ func joinStreams(dst, src []byte, n, width int) []byte {
 }
 
 // decodeInt adds DELTA_BINARY_PACKED to decodeFixed.
-func decodeInt[T int32 | int64](width int, plain func([]T, []byte)) decodeFunc[T] {
-	fixed := decodeFixed(width, plain)
+func decodeInt[T int32 | int64]() decodeFunc[T] {
+	fixed := decodeFixed[T]()
 	return func(dst []T, enc format.Encoding, body []byte, n int) ([]T, error) {
 		if enc != format.DeltaBinaryPacked {
 			return fixed(dst, enc, body, n)

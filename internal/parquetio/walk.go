@@ -35,7 +35,8 @@ type walker struct {
 	start  int64 // of the chunk
 	off    int64 // of the next page header
 	end    int64 // of what may be pages
-	ahead  int64 // end of the chunk as declared, up to where reading ahead pays
+	ahead  int64 // up to where reading ahead pays: not beyond last
+	last   int64 // end of the chunk as declared
 	values int64 // in pages not yet walked
 	pages  int   // not yet walked, when a jump has made them known; else -1
 	head   *page // header at off, when it has been read already
@@ -43,9 +44,7 @@ type walker struct {
 	index  []format.PageLocation // nil when there is none
 	looked bool                  // for the index
 
-	buf    []byte // of the file, from bufOff
-	bufOff int64
-	block  []byte // the memory that buf lies in
+	buffer piece
 	body   []byte // decompressed
 }
 
@@ -72,10 +71,11 @@ func (f *File) walk(group int, c *column) *walker {
 	if d := m.DictionaryPageOffset; d >= magicBytes && d < w.start {
 		w.start = d
 	}
-	w.off, w.ahead = w.start, w.start
+	w.off, w.last = w.start, w.start
 	if m.TotalCompressedSize > 0 && m.TotalCompressedSize <= w.end-w.start {
-		w.ahead += m.TotalCompressedSize
+		w.last += m.TotalCompressedSize
 	}
+	w.ahead = w.last
 	return w
 }
 
@@ -88,16 +88,19 @@ func (w *walker) peek(off int64, n int) ([]byte, error) {
 	if max := w.end - off; int64(n) > max {
 		n = int(max)
 	}
-	if have := w.bufOff + int64(len(w.buf)) - off; off >= w.bufOff && have >= int64(n) {
-		return w.buf[off-w.bufOff:], nil
+	if b := w.buffer.at(off, int64(n)); b != nil {
+		return b, nil
 	}
-	want := min(w.ahead-off, readAheadBytes)
-	if want < int64(n) {
-		want = int64(n)
+	return w.file.read(&w.buffer, off, max(int64(n), min(w.ahead-off, readAheadBytes)))
+}
+
+// free gives the memory of pages back. What they were decoded to has been copied.
+func (w *walker) free() {
+	if m := w.file.memory; m != nil {
+		m.Free(w.buffer.block)
+		m.Free(w.body)
 	}
-	b, err := w.file.read(&w.block, off, want)
-	w.buf, w.bufOff = b, off
-	return b, err
+	w.buffer, w.body = piece{}, nil
 }
 
 // done reports whether the last page has been walked.
@@ -212,7 +215,7 @@ func (w *walker) load(p *page) ([]byte, error) {
 		return b, nil
 	}
 	levels := p.defLen + p.repLen
-	w.body = sized(w.body, p.full+bodySlack)[:p.full]
+	w.body = w.file.grown(w.body, p.full+bodySlack)[:p.full]
 	copy(w.body, b[:levels])
 	if p.full == levels && len(b) == levels { // nothing but NULLs
 		return w.body, nil
@@ -248,6 +251,28 @@ func (w *walker) seek(row, skip int) (int, error) {
 		}
 	}
 	return skip, nil
+}
+
+// expect has reading ahead go as far as rows lie on pages next to each other: those from the first of rows on, which ascend. Without an index it goes as
+// far as the chunk does.
+func (w *walker) expect(rows []int32) {
+	w.ahead = w.last
+	for i := w.indexed(int(rows[0])) + 1; i > 0 && i < len(w.index); i++ {
+		first := w.index[i].FirstRowIndex
+		rows = rows[sort.Search(len(rows), func(r int) bool { return int64(rows[r]) >= first }):]
+		if next := w.indexed(int(first)) + 1; len(rows) == 0 || next < len(w.index) && int64(rows[0]) >= w.index[next].FirstRowIndex {
+			w.ahead = w.index[i].Offset
+			return
+		}
+	}
+}
+
+// expectTo is expect of all rows up to the given one.
+func (w *walker) expectTo(row int) {
+	w.ahead = w.last
+	if i := w.indexed(row-1) + 1; i > 0 && i < len(w.index) {
+		w.ahead = w.index[i].Offset
+	}
 }
 
 // ended turns the end of the pages into an error: it was met before the rows that the metadata promises.

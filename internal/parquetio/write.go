@@ -1,12 +1,17 @@
 package parquetio
 
 import (
+	"encoding/binary"
 	"io"
+	"maps"
+	"runtime"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -19,13 +24,26 @@ type ColumnSpec struct {
 	Required bool
 	// Ordered says that values grow from row to row, or nearly, as keys and times of sorted rows do.
 	Ordered bool
+	// Meaning, where it is set, is what the file says of integers, in place of what Type says.
+	Meaning Meaning
 	// FieldID is the column's Iceberg field id; 0 writes none. ElementID is that of a list's elements.
 	FieldID, ElementID int
 }
 
-// bounded reports whether the file gets bounds of the column's values. parquet-go mixes NaN into those of floats with a
-// dictionary, so that values lie outside; bounds of lists and of bytes that are no key are of no use.
+// Meaning is what a file says that integers are. The zero value is what they are by their type.
+type Meaning struct {
+	Date           bool  // int32: days since 1970
+	Unsigned       bool  // of the type's width
+	UnitsPerSecond int64 // int64: a timestamp
+	Local          bool  // of a timestamp: of no zone
+}
+
+// bounded reports whether the file gets bounds of the column's values. A NaN is in no bounds, so that those of floats would say little;
+// bounds of lists and of bytes that are no key are of no use.
 func (c ColumnSpec) bounded() bool {
+	if c.Meaning.Unsigned {
+		return false // they are compared as they lie here, with a sign
+	}
 	switch c.Type.Kind {
 	case feature.Float32, feature.Float64:
 		return false
@@ -49,6 +67,7 @@ type WriterOptions struct {
 	PageRows     int               // rows in a page; default 16384
 	KeyValues    map[string]string // written into the footer
 	Codec        compress.Codec    // default: Snappy, see defaultCodec
+	Workers      int               // columns that are encoded at once; default: the number of processors
 }
 
 // The defaults of [WriterOptions].
@@ -60,12 +79,8 @@ const (
 	pageRowsDefault     = 1 << 14
 )
 
-// chunkValuesMax bounds the values that go to the encoder at once, so that they stay in the processor's cache; a
-// page of wide values ends after the chunk that fills writtenPageBytesMax.
-const (
-	chunkValuesMax      = 1024
-	writtenPageBytesMax = 1 << 20
-)
+// writtenPageBytesMax is where a page of wide values ends, and how large a dictionary may get.
+const writtenPageBytesMax = 1 << 20
 
 // Stats tells what a [Writer] has written.
 type Stats struct {
@@ -87,7 +102,8 @@ type ColumnStats struct {
 }
 
 // Writer writes Arrow record batches as a Parquet file that parquet-mr, Arrow and DuckDB read: data pages of version 2, page
-// index, dictionary encoding where few values repeat. The error of a call makes the writer useless; the caller then
+// index, dictionary encoding where few values repeat. The encodings are those of parquet-go; its writer takes every value on its own,
+// through an interface, and columns one after the other. The error of a call makes the writer useless; the caller then
 // throws the bytes away.
 type Writer struct {
 	out     *checksummer
@@ -98,9 +114,9 @@ type Writer struct {
 	rows    int
 	same    []map[string]string // of each row group, see sameColumns
 
-	file    *parquet.GenericWriter[any] // nil before the first row group: its encodings depend on its values
-	leaves  []*parquet.ColumnWriter
-	scratch []parquet.Value
+	groups []format.RowGroup
+	chunks [][]chunk // of each row group and column, without their pages
+	spare  [][]byte  // memory of pages that have been written
 }
 
 // NewWriter returns a writer of a file with the given columns to w. Batches have the Arrow types of the columns
@@ -115,7 +131,10 @@ func NewWriter(w io.Writer, columns []ColumnSpec, opts WriterOptions) *Writer {
 	if opts.Codec == nil {
 		opts.Codec = defaultCodec()
 	}
-	return &Writer{out: &checksummer{out: w}, columns: columns, opts: opts}
+	if opts.Workers <= 0 {
+		opts.Workers = runtime.GOMAXPROCS(0)
+	}
+	return &Writer{out: &checksummer{out: w}, columns: columns, opts: opts, spare: make([][]byte, len(columns))}
 }
 
 // Write adds the batch's rows. The batch is read until the row group that holds its last row is complete, so its
@@ -158,92 +177,139 @@ func (w *Writer) Flush() error {
 	if w.rows == 0 {
 		return nil
 	}
-	if w.file == nil {
-		w.open()
-	}
-	for i := range w.columns {
-		if err := w.writeColumn(i); err != nil {
-			return feature.Errorf(feature.ErrUnavailable, "writing Parquet column %s: %w", w.columns[i].Name, err)
-		}
+	chunks := make([]chunk, len(w.columns))
+	var group errgroup.Group
+	group.SetLimit(w.opts.Workers)
+	for i, c := range w.columns {
+		group.Go(func() (err error) {
+			chunks[i], err = encodeChunk(c, w.column(i), &w.opts, w.spare[i])
+			if err != nil {
+				return feature.Errorf(feature.ErrInternal, "writing Parquet column %s: %w", c.Name, err)
+			}
+			return nil
+		})
 	}
 	w.same = append(w.same, w.sameColumns())
-	clear(w.pending)
-	w.pending, w.rows = w.pending[:0], 0
-	if err := w.file.Flush(); err != nil {
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := w.writeGroup(chunks); err != nil {
 		return feature.Errorf(feature.ErrUnavailable, "writing a Parquet row group: %w", err)
 	}
+	clear(w.pending)
+	w.pending, w.rows = w.pending[:0], 0
 	return nil
 }
 
-// Size returns the bytes of the row groups written so far.
-func (w *Writer) Size() int64 {
-	if w.file == nil {
-		return 0
+// writeGroup writes the pages of a row group and takes note of where they are.
+func (w *Writer) writeGroup(chunks []chunk) error {
+	if err := w.begin(); err != nil {
+		return err
 	}
-	return w.file.Size()
+	group := format.RowGroup{NumRows: int64(w.rows), FileOffset: w.out.size, Ordinal: int16(len(w.groups))}
+	for i := range chunks {
+		c := &chunks[i]
+		c.moveTo(w.out.size)
+		if _, err := w.out.Write(c.pages); err != nil {
+			return err
+		}
+		w.spare[i], c.pages = c.pages[:0], nil
+		group.Columns = append(group.Columns, format.ColumnChunk{MetaData: c.meta})
+		group.TotalByteSize += c.meta.TotalUncompressedSize
+		group.TotalCompressedSize += c.meta.TotalCompressedSize
+	}
+	w.groups, w.chunks = append(w.groups, group), append(w.chunks, chunks)
+	return nil
 }
+
+// begin writes the head of the file, once.
+func (w *Writer) begin() error {
+	if w.out.size > 0 {
+		return nil
+	}
+	_, err := w.out.Write([]byte(magic))
+	return err
+}
+
+// Size returns the bytes of the row groups written so far.
+func (w *Writer) Size() int64 { return w.out.size }
 
 // Close writes what is pending and the footer. It does not close the underlying writer.
 func (w *Writer) Close() (Stats, error) {
 	if err := w.Flush(); err != nil {
 		return Stats{}, err
 	}
-	if w.file == nil {
-		w.open()
-	}
-	if err := w.noteSame(); err != nil {
-		return Stats{}, err
-	}
-	w.out.hold()
-	err := w.file.Close()
-	var size int64
-	if err == nil {
-		size, err = w.out.finish()
-	}
+	size, err := w.finish()
 	if err != nil {
 		return Stats{}, feature.Errorf(feature.ErrUnavailable, "writing a Parquet footer: %w", err)
 	}
 	return w.stats(size), nil
 }
 
-// open fixes the schema, with the encodings that suit the pending rows.
-func (w *Writer) open() {
-	fields := make([]parquet.Node, len(w.columns))
-	for i, c := range w.columns {
-		fields[i] = node(c, encodingFor(c, w.column(i)))
+// finish writes indexes and footer and returns the size of the file.
+func (w *Writer) finish() (int64, error) {
+	if err := w.begin(); err != nil {
+		return 0, err
 	}
-	options := []parquet.WriterOption{
-		newSchema(w.columns, fields),
-		parquet.Compression(w.opts.Codec),
-		parquet.CreatedBy("asof", "", ""),
-		parquet.DataPageStatistics(false), // the page index has them
-		parquet.DictionaryMaxBytes(writtenPageBytesMax),
-		parquet.PageBufferSize(writtenPageBytesMax),
-		parquet.ColumnIndexSizeLimit(w.indexBytes),
-		parquet.KeyValueMetadata(checksumsKey, checksumsKind),
+	if err := w.writeIndexes(); err != nil {
+		return 0, err
 	}
-	for _, c := range w.columns {
-		if !c.bounded() {
-			options = append(options, parquet.SkipPageBounds(c.leaf()...))
-		}
+	meta := format.FileMetaData{Version: 2, Schema: schemaElements(w.columns), RowGroups: w.groups, CreatedBy: "asof"}
+	for _, g := range w.groups {
+		meta.NumRows += g.NumRows
 	}
-	for k, v := range w.opts.KeyValues {
-		options = append(options, parquet.KeyValueMetadata(k, v))
+	for range w.columns {
+		meta.ColumnOrders = append(meta.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
 	}
-	w.file = parquet.NewGenericWriter[any](w.out, options...)
-	w.leaves = w.file.ColumnWriters()
+	meta.KeyValueMetadata = append(meta.KeyValueMetadata, format.KeyValue{Key: checksumsKey, Value: checksumsKind})
+	for _, k := range slices.Sorted(maps.Keys(w.opts.KeyValues)) {
+		meta.KeyValueMetadata = append(meta.KeyValueMetadata, format.KeyValue{Key: k, Value: w.opts.KeyValues[k]})
+	}
+	same, err := w.noteSame()
+	if err != nil {
+		return 0, err
+	}
+	meta.KeyValueMetadata = append(meta.KeyValueMetadata, same...)
+	footer, err := marshal(&meta)
+	if err != nil {
+		return 0, err
+	}
+	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
+	return w.out.finish(append(footer, magic...))
 }
 
-// indexBytes is how long a bound in the page index may get; 0 is any length. Readers rely on the bounds of sorted columns, and
-// parquet-go cuts a bound that is all 0xff to one that is too low. (No UTF-8 is, and other columns of bytes have no bounds.)
-func (w *Writer) indexBytes(path []string) int {
-	for _, c := range w.columns {
-		if c.Ordered && c.Name == path[0] {
-			return 0
+// writeIndexes writes the page index: the bounds of the pages of all chunks, then where they are, each kind in one piece as readers expect.
+func (w *Writer) writeIndexes() error {
+	write := func(v any) (at int64, length int32, err error) {
+		b, err := marshal(v)
+		if err != nil {
+			return 0, 0, err
+		}
+		at = w.out.size
+		_, err = w.out.Write(b)
+		return at, int32(len(b)), err
+	}
+	var err error
+	for g, chunks := range w.chunks {
+		for i := range chunks {
+			c := &w.groups[g].Columns[i]
+			if c.ColumnIndexOffset, c.ColumnIndexLength, err = write(&chunks[i].bounds); err != nil {
+				return err
+			}
 		}
 	}
-	return parquet.DefaultColumnIndexSizeLimit
+	for g, chunks := range w.chunks {
+		for i := range chunks {
+			c := &w.groups[g].Columns[i]
+			if c.OffsetIndexOffset, c.OffsetIndexLength, err = write(&format.OffsetIndex{PageLocations: chunks[i].places}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
+
+func marshal(v any) ([]byte, error) { return thrift.Marshal(&thrift.CompactProtocol{}, v) }
 
 // column returns the pending arrays of column i.
 func (w *Writer) column(i int) []arrow.Array {
@@ -252,41 +318,4 @@ func (w *Writer) column(i int) []arrow.Array {
 		arrays[j] = b.Column(i)
 	}
 	return arrays
-}
-
-// writeColumn writes the pending rows of column i in pages of equal row counts, so that the pages of all columns
-// without very wide values begin at the same rows.
-func (w *Writer) writeColumn(i int) error {
-	leaf, optional, pageRows := w.leaves[i], !w.columns[i].Required, 0
-	for _, a := range w.column(i) {
-		for from := 0; from < a.Len(); {
-			n := min(a.Len()-from, w.opts.PageRows-pageRows, chunkValuesMax)
-			if list, ok := a.(*array.List); ok {
-				n = rowsOfChunk(list, from, n)
-			}
-			w.scratch = appendValues(w.scratch[:0], a, from, from+n, optional)
-			if _, err := leaf.WriteRowValues(w.scratch); err != nil {
-				return err
-			}
-			from, pageRows = from+n, pageRows+n
-			if pageRows == w.opts.PageRows {
-				if err := leaf.Flush(); err != nil {
-					return err
-				}
-				pageRows = 0
-			}
-		}
-	}
-	return leaf.Flush()
-}
-
-// rowsOfChunk returns how many rows from the given one, at least one and at most n, hold chunkValuesMax elements.
-func rowsOfChunk(list *array.List, from, n int) int {
-	first, _ := list.ValueOffsets(from)
-	for k := 1; k < n; k++ {
-		if _, end := list.ValueOffsets(from + k); end-first > chunkValuesMax {
-			return k
-		}
-	}
-	return n
 }

@@ -321,3 +321,132 @@ func BenchmarkWrittenRead(b *testing.B) {
 		})
 	}
 }
+
+// TestAnotherReaderReads holds what the writer writes against parquet-go's reader, which shares none of its code: values and levels.
+func TestAnotherReaderReads(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		specs := drawSpecs(t)
+		var buf bytes.Buffer
+		w := NewWriter(&buf, specs, WriterOptions{RowGroupRows: rapid.IntRange(1, 50).Draw(t, "row group"), PageRows: rapid.IntRange(1, 20).Draw(t, "page")})
+		batch := drawBatch(t, specs)
+		if err := w.Write(batch); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f, err := parquet.OpenFile(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, group := range f.RowGroups() {
+			rows := group.Rows()
+			read := make([]parquet.Row, group.NumRows())
+			if n, err := rows.ReadRows(read); n != len(read) || err != nil && err != io.EOF {
+				t.Fatalf("%d of %d rows, %v", n, len(read), err)
+			}
+			for _, row := range read {
+				got = append(got, fmt.Sprintf("%+v", row))
+			}
+			if err := rows.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var want []string
+		for r := range int(batch.NumRows()) {
+			var row parquet.Row
+			for i, c := range specs {
+				row = append(row, levelled(batch.Column(i), r, i, c.Required)...)
+			}
+			want = append(want, fmt.Sprintf("%+v", row))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v is read as\n%q, not\n%q", specs, got, want)
+		}
+	})
+}
+
+// levelled returns row r of a column as parquet-go knows it: values with their levels.
+func levelled(a arrow.Array, r, column int, required bool) []parquet.Value {
+	level := 1
+	if required {
+		level = 0
+	}
+	value := func(a arrow.Array, i int) parquet.Value {
+		switch a := a.(type) {
+		case *array.Boolean:
+			return parquet.ValueOf(a.Value(i))
+		case *array.Int32:
+			return parquet.ValueOf(a.Value(i))
+		case *array.Int64:
+			return parquet.ValueOf(a.Value(i))
+		case *array.Timestamp:
+			return parquet.ValueOf(int64(a.Value(i)))
+		case *array.Float32:
+			return parquet.ValueOf(a.Value(i))
+		case *array.Float64:
+			return parquet.ValueOf(a.Value(i))
+		case *array.String:
+			return parquet.ValueOf(a.Value(i))
+		}
+		return parquet.ValueOf(a.(*array.Binary).Value(i))
+	}
+	list, isList := a.(*array.List)
+	switch {
+	case a.IsNull(r):
+		return []parquet.Value{parquet.NullValue().Level(0, level-1, column)}
+	case !isList:
+		return []parquet.Value{value(a, r).Level(0, level, column)}
+	}
+	from, to := list.ValueOffsets(r)
+	if from == to {
+		return []parquet.Value{parquet.NullValue().Level(0, level, column)}
+	}
+	var values []parquet.Value
+	for i := from; i < to; i++ {
+		repetition := min(1, int(i-from))
+		if list.ListValues().IsNull(int(i)) {
+			values = append(values, parquet.NullValue().Level(repetition, level+1, column))
+		} else {
+			values = append(values, value(list.ListValues(), int(i)).Level(repetition, level+2, column))
+		}
+	}
+	return values
+}
+
+// TestEachStretch cuts arrays of random NULLs, sliced anywhere, into stretches.
+func TestEachStretch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := array.NewInt64Builder(memory.DefaultAllocator)
+		for _, stretch := range rapid.SliceOfN(rapid.IntRange(0, 150), 1, 8).Draw(t, "stretches") {
+			valid := rapid.Bool().Draw(t, "valid")
+			for range stretch {
+				if valid {
+					b.Append(1)
+				} else {
+					b.AppendNull()
+				}
+			}
+		}
+		all := b.NewArray()
+		skip := rapid.IntRange(0, all.Len()).Draw(t, "skip")
+		a := array.NewSlice(all, int64(skip), int64(all.Len()))
+		from := rapid.IntRange(0, a.Len()).Draw(t, "from")
+		to := rapid.IntRange(from, a.Len()).Draw(t, "to")
+		at := from
+		eachStretch(a, from, to, func(first, end int, valid bool) {
+			if first != at || end <= first && to > from {
+				t.Fatalf("a stretch [%d, %d) at %d", first, end, at)
+			}
+			for ; at < end; at++ {
+				if a.IsValid(at) != valid {
+					t.Fatalf("row %d is said to be valid: %v", at, valid)
+				}
+			}
+		})
+		if at != to {
+			t.Fatalf("stretches end at %d, not %d", at, to)
+		}
+	})
+}

@@ -1,110 +1,395 @@
 package parquetio
 
 import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/parquet-go/parquet-go"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/parquet-go/parquet-go/encoding/delta"
+	"github.com/parquet-go/parquet-go/encoding/rle"
+	"github.com/parquet-go/parquet-go/format"
 )
 
-// appendValues appends rows [from, to) of a to values, with the levels of a top-level column. The column index that a Value
-// can carry is left out: a column's writer does not look at it.
-func appendValues(values []parquet.Value, a arrow.Array, from, to int, optional bool) []parquet.Value {
-	level := 0
-	if optional {
-		level = 1
-	}
-	if list, ok := a.(*array.List); ok {
-		return appendLists(values, list, from, to, level)
-	}
-	return appendScalars(values, a, from, to, level)
+// number is a type of fixed width that Parquet stores as it lies in memory.
+type number interface {
+	int32 | int64 | float32 | float64
 }
 
-// appendScalars appends values of definition level `level`, and NULLs one level below. Each kind has a loop of its own, so
-// that making a value is inlined; with a function value in its place the whole writer is half as fast.
-func appendScalars(values []parquet.Value, a arrow.Array, from, to, level int) []parquet.Value {
-	begin := len(values)
-	switch a := a.(type) {
-	case *array.Boolean:
-		for i := from; i < to; i++ {
-			values = append(values, parquet.BooleanValue(a.Value(i)))
-		}
-	case *array.Int32:
-		for _, v := range a.Int32Values()[from:to] {
-			values = append(values, parquet.Int32Value(v))
-		}
-	case *array.Int64:
-		for _, v := range a.Int64Values()[from:to] {
-			values = append(values, parquet.Int64Value(v))
-		}
-	case *array.Timestamp:
-		for _, v := range a.TimestampValues()[from:to] {
-			values = append(values, parquet.Int64Value(int64(v)))
-		}
-	case *array.Float32:
-		for _, v := range a.Float32Values()[from:to] {
-			values = append(values, parquet.FloatValue(v))
-		}
-	case *array.Float64:
-		for _, v := range a.Float64Values()[from:to] {
-			values = append(values, parquet.DoubleValue(v))
-		}
-	case *array.String:
-		for i := from; i < to; i++ {
-			values = append(values, parquet.ByteArrayValue(bytesOf(a.Value(i))))
-		}
-	case *array.Binary:
-		for i := from; i < to; i++ {
-			values = append(values, parquet.ByteArrayValue(a.Value(i)))
-		}
-	default:
-		panic("parquetio: " + a.DataType().String() + " is no feature type's column")
-	}
-	if level > 0 {
-		setLevels(values[begin:], a, from, level)
-	}
-	return values
+// numberValues are numbers.
+type numberValues[T number] struct {
+	of     func(arrow.Array) []T
+	values []T // of the page: a part of an array, or own
+	own    []T
+	deltas []byte
 }
 
-// setLevels gives values, which are a's from row `from` on, their definition levels, and makes NULLs of those that are.
-func setLevels(values []parquet.Value, a arrow.Array, from, level int) {
-	for i := range values {
-		values[i].SetDefinitionLevel(level)
-	}
-	if a.NullN() == 0 {
+func (v *numberValues[T]) take(a arrow.Array, from, to int) {
+	all := v.of(a)[from:to]
+	if len(v.values) == 0 && a.NullN() == 0 {
+		v.values = all[:len(all):len(all)] // what is appended goes elsewhere
 		return
 	}
-	for i := range values {
-		if a.IsNull(from + i) {
-			values[i] = parquet.NullValue()
-			values[i].SetDefinitionLevel(level - 1)
+	if len(v.own) == 0 {
+		v.own = append(v.own, v.values...)
+	}
+	eachStretch(a, from, to, func(from, to int, valid bool) {
+		if valid {
+			v.own = append(v.own, v.of(a)[from:to]...)
 		}
+	})
+	v.values = v.own
+}
+
+// eachStretch calls do with the stretches of [from, to) in which all values of a are valid, or none is.
+func eachStretch(a arrow.Array, from, to int, do func(from, to int, valid bool)) {
+	bitmap, offset := a.NullBitmapBytes(), a.Data().Offset()
+	if a.NullN() == 0 || len(bitmap) == 0 {
+		do(from, to, true)
+		return
+	}
+	for from < to {
+		valid := bitutil.BitIsSet(bitmap, offset+from)
+		end := from + 1
+		for end < to {
+			at := offset + end
+			word, left := stretchWord(bitmap, at, valid)
+			if n := bits.TrailingZeros64(word); n < left {
+				end += n
+				break
+			}
+			end += left
+		}
+		end = min(end, to)
+		do(from, end, valid)
+		from = end
 	}
 }
 
-// bytesOf returns the bytes of s without a copy; nobody writes to them.
-func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+// stretchWord returns the bits of bitmap from the given one on, as many as there are up to the end of eight bytes; those that are as valid says are 0.
+func stretchWord(bitmap []byte, at int, valid bool) (word uint64, n int) {
+	var eight [8]byte
+	first := at / 8
+	n = copy(eight[:], bitmap[first:])*8 - at%8
+	word = binary.LittleEndian.Uint64(eight[:]) >> (at % 8)
+	if valid {
+		word = ^word
+	}
+	return word, n
+}
 
-// appendLists appends lists whose own presence is definition level `level`: below it the list is NULL, at it empty,
-// one above an element is NULL, two above it is there.
-func appendLists(values []parquet.Value, list *array.List, from, to, level int) []parquet.Value {
-	elements := list.ListValues()
-	for i := from; i < to; i++ {
-		first, end := list.ValueOffsets(i)
-		begin := len(values)
-		switch {
-		case list.IsNull(i):
-			values = append(values, parquet.NullValue())
-		case first == end:
-			values = append(values, parquet.NullValue())
-			values[begin].SetDefinitionLevel(level)
-		default:
-			values = appendScalars(values, elements, int(first), int(end), level+2)
-			for k := begin + 1; k < len(values); k++ {
-				values[k].SetRepetitionLevel(1)
+func (v *numberValues[T]) most(arrow.Array, int) int {
+	return max(1, writtenPageBytesMax/int(unsafe.Sizeof(*new(T)))-len(v.values))
+}
+
+func (v *numberValues[T]) len() int  { return len(v.values) }
+func (v *numberValues[T]) size() int { return len(v.values) * int(unsafe.Sizeof(*new(T))) }
+func (v *numberValues[T]) reset()    { v.values, v.own = nil, v.own[:0] }
+
+func (v *numberValues[T]) bounds() (low, high []byte) {
+	if len(v.values) == 0 {
+		return nil, nil
+	}
+	least, most := v.values[0], v.values[0]
+	for _, value := range v.values {
+		least, most = min(least, value), max(most, value)
+	}
+	return bytes.Clone(plainBytes([]T{least})), bytes.Clone(plainBytes([]T{most}))
+}
+
+func (v *numberValues[T]) encode(encoding format.Encoding) (_ []byte, err error) {
+	if encoding != format.DeltaBinaryPacked {
+		return plainBytes(v.values), nil
+	}
+	coder := delta.BinaryPackedEncoding{}
+	switch values := any(v.values).(type) {
+	case []int32:
+		v.deltas, err = coder.EncodeInt32(v.deltas, values)
+	case []int64:
+		v.deltas, err = coder.EncodeInt64(v.deltas, values)
+	}
+	return v.deltas, err
+}
+
+// plainBytes returns the memory of values, which on the little-endian machines that this runs on is Parquet's plain encoding.
+func plainBytes[T number](values []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), len(values)*int(unsafe.Sizeof(*new(T))))
+}
+
+func (v *numberValues[T]) dictionary(arrays []arrow.Array) dictionary {
+	d := &numberDictionary[T]{}
+	for _, a := range arrays {
+		a = elementsOf(a)
+		for i, value := range v.of(a) {
+			if a.IsValid(i) {
+				d.ints = append(d.ints, d.number(value))
+			}
+		}
+		if len(d.values)*int(unsafe.Sizeof(*new(T))) > writtenPageBytesMax {
+			return nil
+		}
+	}
+	return d
+}
+
+func (v *numberValues[T]) repeat(arrays []arrow.Array) bool {
+	d, n := numberDictionary[T]{}, 0
+	for _, a := range arrays {
+		a = elementsOf(a)
+		values := v.of(a)
+		for i := 0; i < len(values) && n < sampleRows; i++ {
+			if a.IsValid(i) {
+				d.number(values[i])
+				if n++; len(d.values) > sampleRows/2 {
+					return false
+				}
 			}
 		}
 	}
-	return values
+	return n > 0 && 2*len(d.values) <= n
+}
+
+// elementsOf returns the elements of a list in the rows that it has, and anything else as it is.
+func elementsOf(a arrow.Array) arrow.Array {
+	list, ok := a.(*array.List)
+	if !ok || list.Len() == 0 {
+		return a
+	}
+	from, _ := list.ValueOffsets(0)
+	_, to := list.ValueOffsets(list.Len() - 1)
+	return array.NewSlice(list.ListValues(), from, to)
+}
+
+// numberDictionary numbers values by their bits, so that NaN is one value and the zeros are two: a table of twice as many places as
+// values, in which a value lies at its hash or behind.
+type numberDictionary[T number] struct {
+	values []T
+	table  []int32 // one more than the number; 0: free
+	numbered
+}
+
+func bitsOf[T number](v T) uint64 {
+	if unsafe.Sizeof(v) == 4 {
+		return uint64(*(*uint32)(unsafe.Pointer(&v)))
+	}
+	return *(*uint64)(unsafe.Pointer(&v))
+}
+
+// hashOf mixes bits: numbers that people write down differ in the upper bits of a float, and in the lower ones of an integer.
+func hashOf(bits uint64) uint64 { return (bits ^ bits>>32) * 0x9e3779b97f4a7c15 >> 32 }
+
+// number returns the number of a value, which it adds.
+func (d *numberDictionary[T]) number(v T) int32 {
+	if 2*len(d.values) >= len(d.table) {
+		d.grow()
+	}
+	bits, mask := bitsOf(v), uint64(len(d.table)-1)
+	for at := hashOf(bits); ; at++ {
+		switch n := d.table[at&mask]; {
+		case n == 0:
+			d.values = append(d.values, v)
+			d.table[at&mask] = int32(len(d.values))
+			return int32(len(d.values)) - 1
+		case bitsOf(d.values[n-1]) == bits:
+			return n - 1
+		}
+	}
+}
+
+func (d *numberDictionary[T]) grow() {
+	d.table = make([]int32, max(64, 2*len(d.table)))
+	mask := uint64(len(d.table) - 1)
+	for i, v := range d.values {
+		at := hashOf(bitsOf(v))
+		for d.table[at&mask] != 0 {
+			at++
+		}
+		d.table[at&mask] = int32(i) + 1
+	}
+}
+
+func (d *numberDictionary[T]) plain() ([]byte, int, error) {
+	return plainBytes(d.values), len(d.values), nil
+}
+
+// numbered is what the values of a chunk are called in its dictionary.
+type numbered struct {
+	ints   []int32 // of the values that are not encoded yet
+	packed []byte
+}
+
+func (n *numbered) encode(values int) (_ []byte, err error) {
+	coder := rle.DictionaryEncoding{}
+	n.packed, err = coder.EncodeInt32(n.packed, n.ints[:values])
+	n.ints = n.ints[values:]
+	return n.packed, err
+}
+
+// boolValues are packed eight to a byte, the first in the lowest bit.
+type boolValues struct {
+	bits []byte
+	n    int
+	seen [2]bool
+}
+
+func (v *boolValues) take(a arrow.Array, from, to int) {
+	of := a.(*array.Boolean)
+	for i := from; i < to; i++ {
+		if of.IsNull(i) {
+			continue
+		}
+		if v.n%8 == 0 {
+			v.bits = append(v.bits, 0)
+		}
+		value := of.Value(i)
+		bitutil.SetBitTo(v.bits, v.n, value)
+		v.n++
+		if value {
+			v.seen[1] = true
+		} else {
+			v.seen[0] = true
+		}
+	}
+}
+
+func (v *boolValues) most(arrow.Array, int) int { return writtenPageBytesMax }
+func (v *boolValues) len() int                  { return v.n }
+func (v *boolValues) size() int                 { return len(v.bits) }
+func (v *boolValues) reset()                    { v.bits, v.n, v.seen = v.bits[:0], 0, [2]bool{} }
+
+func (v *boolValues) bounds() (low, high []byte) {
+	switch {
+	case v.n == 0:
+		return nil, nil
+	case !v.seen[0]:
+		return []byte{1}, []byte{1}
+	case !v.seen[1]:
+		return []byte{0}, []byte{0}
+	}
+	return []byte{0}, []byte{1}
+}
+
+func (v *boolValues) encode(format.Encoding) ([]byte, error) { return v.bits, nil }
+func (v *boolValues) repeat([]arrow.Array) bool              { return false } // a bit each is less than a number
+func (v *boolValues) dictionary([]arrow.Array) dictionary    { return nil }
+
+// textValues are strings or bytes, in the memory of the arrays.
+type textValues struct {
+	values []string
+	bytes  int
+	plain  []byte
+}
+
+// textAt returns value i of an array of strings or bytes, in the array's memory.
+func textAt(a arrow.Array, i int) string {
+	if s, ok := a.(*array.String); ok {
+		return s.Value(i)
+	}
+	b := a.(*array.Binary).Value(i)
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+func (v *textValues) take(a arrow.Array, from, to int) {
+	for i := from; i < to; i++ {
+		if a.IsValid(i) {
+			text := textAt(a, i)
+			v.values, v.bytes = append(v.values, text), v.bytes+4+len(text)
+		}
+	}
+}
+
+// textTaken is how many values are taken at once, so that a page of a megabyte ends soon after the one that fills it.
+const textTaken = 1024
+
+func (v *textValues) most(arrow.Array, int) int { return textTaken }
+func (v *textValues) len() int                  { return len(v.values) }
+func (v *textValues) size() int                 { return v.bytes }
+
+func (v *textValues) reset() {
+	clear(v.values) // let the arrays go
+	v.values, v.bytes = v.values[:0], 0
+}
+
+func (v *textValues) bounds() (low, high []byte) {
+	if len(v.values) == 0 {
+		return nil, nil
+	}
+	least, most := v.values[0], v.values[0]
+	for _, value := range v.values {
+		least, most = min(least, value), max(most, value)
+	}
+	return []byte(least), []byte(most)
+}
+
+func (v *textValues) encode(format.Encoding) ([]byte, error) {
+	v.plain = appendText(v.plain[:0], v.values)
+	return v.plain, nil
+}
+
+func appendText(dst []byte, values []string) []byte {
+	for _, value := range values {
+		dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(value))), value...)
+	}
+	return dst
+}
+
+func (v *textValues) repeat(arrays []arrow.Array) bool {
+	distinct, n := map[string]struct{}{}, 0
+	for _, a := range arrays {
+		a = elementsOf(a)
+		for i := 0; i < a.Len() && n < sampleRows; i++ {
+			if a.IsValid(i) {
+				distinct[textAt(a, i)] = struct{}{}
+				if n++; len(distinct) > sampleRows/2 {
+					return false
+				}
+			}
+		}
+	}
+	return n > 0 && 2*len(distinct) <= n
+}
+
+func (v *textValues) dictionary(arrays []arrow.Array) dictionary {
+	d := &textDictionary{numbers: map[string]int32{}}
+	size := 0
+	for _, a := range arrays {
+		a = elementsOf(a)
+		for i := range a.Len() {
+			if a.IsNull(i) {
+				continue
+			}
+			text := textAt(a, i)
+			number, known := d.numbers[text]
+			if !known {
+				number = int32(len(d.values))
+				d.numbers[text] = number
+				d.values, size = append(d.values, text), size+4+len(text)
+			}
+			d.ints = append(d.ints, number)
+			if size > writtenPageBytesMax {
+				return nil
+			}
+		}
+	}
+	return d
+}
+
+// textDictionary numbers strings or bytes.
+type textDictionary struct {
+	numbers map[string]int32
+	values  []string
+	numbered
+}
+
+func (d *textDictionary) plain() ([]byte, int, error) {
+	return appendText(nil, d.values), len(d.values), nil
+}
+
+// timestamps returns the microseconds of a column without copying.
+func timestamps(a *array.Timestamp) []int64 {
+	v := a.TimestampValues()
+	return unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(v))), len(v))
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -23,16 +22,19 @@ type parquetReader struct {
 	file    *input
 	opts    ReaderOptions
 	schema  *arrow.Schema
-	records []pqarrow.RecordReader // of some columns each, in order; none for a table without columns or rows
-	rows    int64                  // as the metadata promises
-	first   int64                  // the row at which the last batch starts
-	next    int64                  // the row after it
+	records pqarrow.RecordReader // nil for a table without columns or rows
+	rows    int64                // as the metadata promises
+	first   int64                // the row at which the last batch starts
+	next    int64                // the row after it
 }
 
-func newParquetReader(f *input, opts ReaderOptions) (*parquetReader, error) {
+func newParquetReader(f *input, opts ReaderOptions) (Reader, error) {
 	r := &parquetReader{file: f, opts: opts}
 	if err := guard(r.open); err != nil {
 		return nil, f.damaged(err)
+	}
+	if stored, err := newStoredReader(f, r.schema, r.rows, opts); stored != nil || err != nil {
+		return stored, err
 	}
 	return r, nil
 }
@@ -68,29 +70,8 @@ func (r *parquetReader) open() error {
 	if r.rows == 0 || r.schema.NumFields() == 0 {
 		return nil
 	}
-	r.records, err = recordReaders(fr, r.schema)
+	r.records, err = fr.GetRecordReader(context.Background(), nil, nil)
 	return err
-}
-
-// recordReaders returns readers of all columns, in order, that may be read side by side.
-func recordReaders(fr *pqarrow.FileReader, schema *arrow.Schema) ([]pqarrow.RecordReader, error) {
-	parts := [][]int{nil} // all at once
-	if n := schema.NumFields(); n > 1 && plain(schema) {
-		columns := make([]int, n)
-		for i := range columns {
-			columns[i] = i
-		}
-		parts = [][]int{columns[:n/2], columns[n/2:]}
-	}
-	var readers []pqarrow.RecordReader
-	for _, columns := range parts {
-		reader, err := fr.GetRecordReader(context.Background(), columns, nil)
-		if err != nil {
-			return nil, err
-		}
-		readers = append(readers, reader)
-	}
-	return readers, nil
 }
 
 func (r *parquetReader) Schema() *arrow.Schema { return r.schema }
@@ -121,34 +102,18 @@ func (r *parquetReader) Next(ctx context.Context) (arrow.RecordBatch, error) {
 	return batch, nil
 }
 
-// read returns the next rows of all columns.
-func (r *parquetReader) read() (arrow.RecordBatch, error) {
+// read returns the next rows.
+func (r *parquetReader) read() (batch arrow.RecordBatch, err error) {
 	if r.records == nil {
 		return nil, io.EOF
 	}
-	batches := make([]arrow.RecordBatch, len(r.records))
-	var group errgroup.Group
-	for i, records := range r.records {
-		group.Go(func() error {
-			return guard(func() (err error) {
-				if batches[i], err = records.Read(); err == nil {
-					batches[i].Retain() // the record reader drops its own reference at the next Read
-				}
-				return err
-			})
-		})
-	}
-	if err := group.Wait(); err != nil || len(batches) == 1 {
-		return batches[0], err
-	}
-	var columns []arrow.Array
-	for _, b := range batches {
-		if b.NumRows() != batches[0].NumRows() {
-			return nil, fmt.Errorf("some of its columns have %d rows where others have %d", b.NumRows(), batches[0].NumRows())
+	err = guard(func() (err error) {
+		if batch, err = r.records.Read(); err == nil {
+			batch.Retain() // the record reader drops its own reference at the next Read
 		}
-		columns = append(columns, b.Columns()...)
-	}
-	return array.NewRecordBatch(r.schema, columns, batches[0].NumRows()), nil
+		return err
+	})
+	return batch, err
 }
 
 // isEOF reports whether err is the end of a file in one of the forms that libraries give it.
@@ -190,8 +155,8 @@ func newParquetEncoder(w io.Writer, schema *arrow.Schema) (encoder, error) {
 	if _, err := pqarrow.ToParquet(schema, writerProperties(schema, nil), arrowProperties()); err != nil {
 		return nil, feature.Errorf(feature.ErrInvalid, "the table cannot be written as Parquet: %w", err)
 	}
-	if plain(schema) {
-		return &columnsEncoder{out: w, schema: schema}, nil
+	if e := newColumnsEncoder(w, schema); e != nil {
+		return e, nil
 	}
 	return &parquetEncoder{out: w, schema: schema}, nil
 }

@@ -1,144 +1,97 @@
 package tabular
 
 import (
-	"context"
 	"encoding/base64"
 	"io"
-	"runtime"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/metadata"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
-	"golang.org/x/sync/errgroup"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/parquetio"
 )
 
-// columnsEncoder writes Parquet tables without nested columns, several columns at a time: writing is a third of what an
-// export of numbers does, and pqarrow's own writer takes one column after the other.
+// columnsEncoder writes Parquet tables whose columns parquetio can write, as it writes the history of features: several columns at a time, from the
+// memory that they lie in. It takes a third of the time of arrow-go's writer, and integers take less room.
 type columnsEncoder struct {
-	out    io.Writer
+	out    *parquetio.Writer
 	schema *arrow.Schema
-	file   *file.Writer // nil before the first batch, which decides what is compressed
-	group  file.BufferedRowGroupWriter
-	rows   int64     // in group
-	levels [][]int16 // for each column, as scratch
+	types  []arrow.DataType // in which the columns are written
 }
 
-// plain reports whether all columns of a schema are numbers, times, booleans or text.
-func plain(schema *arrow.Schema) bool {
+// newColumnsEncoder returns nil where a column cannot be written so.
+func newColumnsEncoder(w io.Writer, schema *arrow.Schema) encoder {
+	e := &columnsEncoder{schema: schema}
+	var specs []parquetio.ColumnSpec
 	for _, f := range schema.Fields() {
-		switch id := f.Type.ID(); {
-		case id == arrow.FLOAT16 || id == arrow.TIME32 || id == arrow.TIME64 || id == arrow.DURATION || id == arrow.NULL:
-			return false
-		case !arrow.IsPrimitive(id) && id != arrow.STRING && id != arrow.BINARY:
-			return false
+		spec, ok := specOf(f)
+		if !ok {
+			return nil
 		}
+		specs, e.types = append(specs, spec), append(e.types, spec.Type.Arrow())
 	}
-	return true
+	kept := map[string]string{storedSchemaKey: base64.StdEncoding.EncodeToString(flight.SerializeSchema(schema, memory.DefaultAllocator))}
+	md := schema.Metadata()
+	for i, k := range md.Keys() {
+		if _, twice := kept[k]; twice {
+			return nil
+		}
+		kept[k] = md.Values()[i]
+	}
+	e.out = parquetio.NewWriter(w, specs, parquetio.WriterOptions{RowGroupRows: rowsPerGroupMax, KeyValues: kept})
+	return e
 }
 
-func (e *columnsEncoder) open(batch arrow.RecordBatch) error {
-	properties := writerProperties(e.schema, batch)
-	converted, err := pqarrow.ToParquet(e.schema, properties, arrowProperties())
-	if err != nil {
-		return err
+// specOf returns how a column is written; ok is false where parquetio has no such type.
+func specOf(f arrow.Field) (spec parquetio.ColumnSpec, ok bool) {
+	spec = parquetio.ColumnSpec{Name: f.Name, Required: !f.Nullable}
+	kind := feature.Int64
+	switch t := f.Type.(type) {
+	case *arrow.TimestampType:
+		spec.Meaning = parquetio.Meaning{UnitsPerSecond: unitsPerSecond(t), Local: t.TimeZone == ""}
+		ok = t.Unit != arrow.Second // which Parquet does not have
+	case *arrow.Date32Type:
+		kind, ok, spec.Meaning.Date = feature.Int32, true, true
+	case *arrow.Uint32Type:
+		kind, ok, spec.Meaning.Unsigned = feature.Int32, true, true
+	case *arrow.Uint64Type:
+		ok, spec.Meaning.Unsigned = true, true
+	case *arrow.Int64Type:
+		ok = true
+	case *arrow.Int32Type:
+		kind, ok = feature.Int32, true
+	case *arrow.BooleanType:
+		kind, ok = feature.Bool, true
+	case *arrow.Float32Type:
+		kind, ok = feature.Float32, true
+	case *arrow.Float64Type:
+		kind, ok = feature.Float64, true
+	case *arrow.StringType:
+		kind, ok = feature.String, true
+	case *arrow.BinaryType:
+		kind, ok = feature.Bytes, true
 	}
-	var kept metadata.KeyValueMetadata
-	md := e.schema.Metadata()
-	for i, k := range append(append([]string(nil), md.Keys()...), storedSchemaKey) {
-		value := base64.StdEncoding.EncodeToString(flight.SerializeSchema(e.schema, memory.DefaultAllocator))
-		if k != storedSchemaKey {
-			value = md.Values()[i]
-		}
-		if err := kept.Append(k, value); err != nil {
-			return err
-		}
-	}
-	e.file, err = file.NewParquetWriterWithError(e.out, converted.Root(), file.WithWriterProps(properties), file.WithWriteMetadata(kept))
-	e.levels = make([][]int16, e.schema.NumFields())
-	return err
+	spec.Type = feature.Scalar(kind)
+	return spec, ok
+}
+
+func unitsPerSecond(t *arrow.TimestampType) int64 {
+	return int64(arrow.Second.Multiplier() / t.Unit.Multiplier())
 }
 
 func (e *columnsEncoder) write(batch arrow.RecordBatch) error {
-	if e.file == nil {
-		if err := e.open(batch); err != nil {
-			return err
-		}
+	columns, fields := make([]arrow.Array, batch.NumCols()), make([]arrow.Field, batch.NumCols())
+	for i, t := range e.types {
+		d := batch.Column(i).Data()
+		fields[i] = arrow.Field{Name: e.schema.Field(i).Name, Type: t, Nullable: e.schema.Field(i).Nullable}
+		columns[i] = array.MakeFromData(array.NewData(t, d.Len(), d.Buffers(), nil, d.NullN(), d.Offset()))
 	}
-	for from := int64(0); from < batch.NumRows(); {
-		if e.group != nil && e.rows == rowsPerGroupMax {
-			if err := e.closeGroup(); err != nil {
-				return err
-			}
-		}
-		if e.group == nil {
-			group, err := e.file.AppendBufferedRowGroupChecked()
-			if err != nil {
-				return err
-			}
-			e.group, e.rows = group, 0
-		}
-		n := min(batch.NumRows()-from, rowsPerGroupMax-e.rows)
-		if err := e.writeRows(batch, from, from+n); err != nil {
-			return err
-		}
-		from, e.rows = from+n, e.rows+n
-	}
-	return nil
-}
-
-// writeRows adds rows [from, to) to the row group.
-func (e *columnsEncoder) writeRows(batch arrow.RecordBatch, from, to int64) error {
-	var columns errgroup.Group
-	columns.SetLimit(runtime.GOMAXPROCS(0))
-	for i, f := range e.schema.Fields() {
-		columns.Go(func() error {
-			return guard(func() error { return e.writeColumn(i, f.Nullable, array.NewSlice(batch.Column(i), from, to)) })
-		})
-	}
-	return columns.Wait()
-}
-
-func (e *columnsEncoder) writeColumn(i int, nullable bool, values arrow.Array) error {
-	w, err := e.group.Column(i)
-	if err != nil {
-		return err
-	}
-	var levels []int16
-	if nullable {
-		levels = e.levels[i][:0]
-		for row := range values.Len() {
-			level := int16(1)
-			if values.IsNull(row) {
-				level = 0
-			}
-			levels = append(levels, level)
-		}
-		e.levels[i] = levels
-	}
-	properties := arrowProperties()
-	return pqarrow.WriteArrowToColumn(pqarrow.NewArrowWriteContext(context.Background(), &properties), w, values, levels, nil, nullable)
-}
-
-func (e *columnsEncoder) closeGroup() error {
-	group := e.group
-	e.group = nil
-	return group.Close()
+	return e.out.Write(array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, batch.NumRows()))
 }
 
 func (e *columnsEncoder) finish() error {
-	if e.file == nil {
-		if err := e.open(nil); err != nil {
-			return err
-		}
-	}
-	if e.group != nil {
-		if err := e.closeGroup(); err != nil {
-			return err
-		}
-	}
-	return e.file.Close()
+	_, err := e.out.Close()
+	return err
 }

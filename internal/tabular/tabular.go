@@ -67,6 +67,9 @@ type ReaderOptions struct {
 	// BatchRows bounds the rows of a batch; 0 means 65,536. A batch has fewer where rows are large or
 	// the file's own batches are smaller.
 	BatchRows int
+	// BatchRowsOf, where it is set, bounds instead the rows of a batch of numbers alone, in a table with the given schema: where all of them
+	// are wanted at once, one batch of them needs no copy.
+	BatchRowsOf func(*arrow.Schema) int
 }
 
 const batchRowsDefault = 65_536

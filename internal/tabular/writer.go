@@ -119,6 +119,9 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 	return nil
 }
 
+// Size returns the bytes that the file has so far.
+func (w *Writer) Size() int64 { return w.sink.size }
+
 // Rows returns the number of rows written so far.
 func (w *Writer) Rows() int64 { return w.rows }
 
@@ -233,14 +236,16 @@ func (w *Writer) encodeFault(err error) error {
 	return feature.Errorf(feature.ErrInvalid, "write %s: the format cannot hold the table: %w: try another of %s", w.path, err, Endings)
 }
 
-// sink remembers the first failure to write, which encoders may wrap beyond recognition.
+// sink counts what is written, and remembers the first failure to write, which encoders may wrap beyond recognition.
 type sink struct {
 	out    io.Writer
+	size   int64 // bytes written
 	failed error
 }
 
 func (s *sink) Write(b []byte) (int, error) {
 	n, err := s.out.Write(b)
+	s.size += int64(n)
 	if err != nil && s.failed == nil {
 		s.failed = err
 	}

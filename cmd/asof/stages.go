@@ -1,0 +1,14 @@
+package main
+
+import (
+	"github.com/asof-store/asof/internal/progress"
+	"github.com/asof-store/asof/internal/stages"
+)
+
+// printStages shows where the time of a run went.
+func (a *app) printStages(work []stages.Work) error {
+	if err := a.printf("\n"); err != nil {
+		return err
+	}
+	return stages.Print(a.stdout, work, progress.Count, sizeText)
+}
