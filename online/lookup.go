@@ -54,8 +54,9 @@ func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[st
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{Rows: rows}
-	for _, c := range svc.Columns(fullNames) {
+	order := svc.Columns(fullNames)
+	a := &Answer{Rows: rows, Columns: make([]Column, 0, len(order))}
+	for _, c := range order {
 		from := computed
 		if c.Ref >= 0 {
 			from = looked[c.Ref]
@@ -94,9 +95,7 @@ func compute(svc *feature.Service, columns map[string]arrow.Array, looked [][]Co
 func checkColumns(svc *feature.Service, columns map[string]arrow.Array) (rows int, err error) {
 	keys := svc.KeyFields()
 	fields := append(keys, svc.RequestFields()...)
-	var needed []string
 	for i, f := range fields {
-		needed = append(needed, f.Name+" ("+f.Type.String()+")")
 		what := "key column"
 		if i >= len(keys) {
 			what = "request field"
@@ -134,6 +133,10 @@ func checkColumns(svc *feature.Service, columns map[string]arrow.Array) (rows in
 			return 0, feature.Errorf(feature.ErrInvalid, "service %s takes no keys, %s is one", svc.Name, name)
 		}
 		if !known {
+			var needed []string
+			for _, f := range fields {
+				needed = append(needed, f.Name+" ("+f.Type.String()+")")
+			}
 			return 0, feature.Errorf(feature.ErrInvalid, "service %s takes no column %s: it needs %s", svc.Name, name, strings.Join(needed, ", "))
 		}
 	}

@@ -354,7 +354,9 @@ func (p *Publish) writeState(step string, state State) error {
 	if err != nil {
 		return err
 	}
-	return p.store.do(step, func() error { return p.store.kv.Write([]Op{{Key: stateKey(p.view.Name), Value: record}}) })
+	err = p.store.do(step, func() error { return p.store.kv.Write([]Op{{Key: stateKey(p.view.Name), Value: record}}) })
+	p.store.forget() // whether it has failed or not: it may be there
+	return err
 }
 
 func notOnline(view string) error {

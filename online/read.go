@@ -3,6 +3,7 @@ package online
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -69,12 +70,13 @@ type want struct {
 
 // fetch reads the values that questions ask for: in one snapshot, in the order of the store's keys, each key once.
 func (s *Store) fetch(ctx context.Context, questions []*question) error {
+	before := s.remembered.Load()
 	return s.kv.View(func(r Reader) error {
+		if err := s.resolve(r, before, questions); err != nil {
+			return err
+		}
 		var wants []want
 		for i, q := range questions {
-			if err := s.resolve(r, q); err != nil {
-				return err
-			}
 			wants = q.appendWants(wants, i)
 		}
 		slices.SortFunc(wants, func(a, b want) int { return bytes.Compare(a.stored, b.stored) })
@@ -110,27 +112,6 @@ func (s *Store) fetch(ctx context.Context, questions []*question) error {
 		}
 		return nil
 	})
-}
-
-// resolve finds the state and the layout of q's view.
-func (s *Store) resolve(r Reader, q *question) error {
-	q.values = make([][]byte, len(q.keys))
-	if !q.view.Online {
-		return notOnline(q.view.Name)
-	}
-	state, known, err := readState(r, q.view.Name)
-	if err != nil || !known {
-		return err
-	}
-	l, err := s.layout(r, state.SchemaID)
-	if err != nil {
-		return err
-	}
-	if state.Hash != q.view.ServedHash() {
-		return &RedefinedError{View: q.view.Name}
-	}
-	q.state, q.layout = state, l
-	return nil
 }
 
 // appendWants appends what q needs from the store.
@@ -169,47 +150,92 @@ func (q *question) answer(features []int, now feature.Time) ([]Column, error) {
 			whole[i] = feature.Expired
 		}
 	}
-	columns := make([]Column, len(features))
+	columns, statuses := make([]Column, len(features)), make([]feature.Status, n*len(features))
 	for c, f := range features {
-		ft := &q.view.Features[f]
-		columns[c] = Column{Name: ft.Name, Type: ft.Type, Found: found, EventTimes: events}
+		ft, at := &q.view.Features[f], -1
+		if q.layout != nil {
+			if at = q.layout.index(f, ft.Field); at < 0 {
+				return nil, feature.Errorf(feature.ErrUnavailable, "view %s: its published values have no feature %s (%s): run asof materialize %s",
+					q.view.Name, ft.Name, ft.Type, q.view.Name)
+			}
+		}
+		columns[c] = Column{Name: ft.Name, Type: ft.Type, Statuses: statuses[c*n : (c+1)*n : (c+1)*n], Found: found, EventTimes: events}
+		copy(columns[c].Statuses, whole)
 		var err error
-		if columns[c].Values, columns[c].Statuses, err = q.column(f, whole); err != nil {
-			return nil, err
+		if columns[c].Values, err = q.column(ft, at, columns[c].Statuses); err != nil {
+			return nil, feature.Errorf(feature.ErrInternal, "default of feature %s of view %s: %w", ft.Name, q.view.Name, err)
 		}
 	}
 	return columns, nil
 }
 
-// column returns the values and statuses of a feature; whole has the statuses of the rows.
-func (q *question) column(index int, whole []feature.Status) (arrow.Array, []feature.Status, error) {
-	f := &q.view.Features[index]
-	at := -1
-	if q.layout != nil {
-		if at = q.layout.index(index, f.Field); at < 0 {
-			return nil, nil, feature.Errorf(feature.ErrUnavailable, "view %s: its published values have no feature %s (%s): run asof materialize %s",
-				q.view.Name, f.Name, f.Type, q.view.Name)
-		}
+// column returns the values of a feature, which is field at of the layout. Statuses has those of the rows, and gets those of the values.
+func (q *question) column(f *feature.Feature, at int, statuses []feature.Status) (arrow.Array, error) {
+	switch fixedWidth(f.Type) {
+	case 4:
+		return fixedColumn(q, f, at, statuses, binary.LittleEndian.Uint32)
+	case 8:
+		return fixedColumn(q, f, at, statuses, binary.LittleEndian.Uint64)
 	}
 	b := array.NewBuilder(memory.DefaultAllocator, f.Type.Arrow())
-	b.Reserve(len(whole))
+	b.Reserve(len(statuses))
 	add := appender(b)
-	statuses := make([]feature.Status, len(whole))
-	for i, status := range whole {
-		if status == feature.Present {
-			if !q.layout.isNull(q.values[i], at) {
-				add(q.layout.bytes(q.values[i], at))
-				statuses[i] = status
-				continue
-			}
-			status = feature.Null
+	for i, status := range statuses {
+		switch {
+		case status == feature.Present && !q.layout.isNull(q.values[i], at):
+			add(q.layout.bytes(q.values[i], at))
+			continue
+		case status == feature.Present:
+			statuses[i] = feature.Null
 		}
-		statuses[i] = status
 		if err := feature.AppendValue(b, f.Default); err != nil {
-			return nil, nil, feature.Errorf(feature.ErrInternal, "default of feature %s of view %s: %w", f.Name, q.view.Name, err)
+			return nil, err
 		}
 	}
-	return b.NewArray(), statuses, nil
+	return b.NewArray(), nil
+}
+
+// fixedColumn is column for values of 4 or 8 bytes, whose bits it takes as they are stored: a builder costs several times as much.
+func fixedColumn[T uint32 | uint64](q *question, f *feature.Feature, at int, statuses []feature.Status, bitsOf func([]byte) T) (arrow.Array, error) {
+	n := len(statuses)
+	bits, missing, slot := make([]T, n), 0, 0
+	if at >= 0 {
+		slot = q.layout.slots[at].at
+	}
+	for i, status := range statuses {
+		if status == feature.Present && !q.layout.isNull(q.values[i], at) {
+			bits[i] = bitsOf(q.values[i][slot:])
+			continue
+		}
+		if status == feature.Present {
+			statuses[i] = feature.Null
+		}
+		missing++
+	}
+	var valid *memory.Buffer
+	if missing > 0 && f.Default != nil {
+		b := array.NewBuilder(memory.DefaultAllocator, f.Type.Arrow())
+		if err := feature.AppendValue(b, f.Default); err != nil {
+			return nil, err
+		}
+		byDefault := arrow.GetData[T](b.NewArray().Data().Buffers()[1].Bytes())[0]
+		for i, status := range statuses {
+			if status != feature.Present {
+				bits[i] = byDefault
+			}
+		}
+		missing = 0
+	}
+	if missing > 0 {
+		nulls := make([]byte, (n+7)/8)
+		for i, status := range statuses {
+			if status == feature.Present {
+				nulls[i/8] |= 1 << (i % 8)
+			}
+		}
+		valid = memory.NewBufferBytes(nulls)
+	}
+	return array.MakeFromData(array.NewData(f.Type.Arrow(), n, []*memory.Buffer{valid, memory.NewBufferBytes(arrow.GetBytes(bits))}, nil, missing, 0)), nil
 }
 
 // goValues returns the fields of a checked value as Go values.

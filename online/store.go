@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -25,6 +26,8 @@ type Options struct {
 type Store struct {
 	kv      KV
 	options Options
+
+	remembered atomic.Pointer[remembered]
 
 	mu         sync.Mutex
 	layouts    map[uint32]*layout // by schema id, which is never used twice while the store is open
@@ -54,6 +57,7 @@ func Open(path string, o Options) (*Store, error) {
 // New returns a store on kv, which it owns from now on unless New fails.
 func New(kv KV, o Options) (*Store, error) {
 	s := &Store{kv: kv, options: o, layouts: map[uint32]*layout{}, publishing: map[string]bool{}}
+	s.forget()
 	if err := s.checkFormat(); err != nil {
 		return nil, err
 	}
@@ -102,7 +106,9 @@ func (s *Store) Drop(view string) error {
 		return err
 	}
 	// A crash after the first step leaves values that no state points to: the next Open removes them.
-	if err := s.do("drop", func() error { return s.kv.Write([]Op{{Key: stateKey(view), Delete: true}}) }); err != nil {
+	err = s.do("drop", func() error { return s.kv.Write([]Op{{Key: stateKey(view), Delete: true}}) })
+	s.forget()
+	if err != nil {
 		return err
 	}
 	return s.do("clean", func() error { return s.dropValues(state) })

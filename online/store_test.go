@@ -277,36 +277,6 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// late is a context whose deadline passes after it has been looked at so many times.
-type late struct {
-	context.Context
-	left int
-}
-
-func (l *late) Err() error {
-	if l.left--; l.left < 0 {
-		return context.DeadlineExceeded
-	}
-	return nil
-}
-
-// TestLookupDeadline: a lookup ends in the middle of its reads when its deadline passes.
-func TestLookupDeadline(t *testing.T) {
-	s := openTemp(t, t.TempDir(), Options{})
-	v := profile()
-	publish(t, s, v, true, State{Snapshot: 1}, func(p *Publish) error { return nil })
-	keys := make([]feature.Key, 10_000)
-	for i := range keys {
-		keys[i], _ = feature.AppendKeyPart(nil, column(t, v.Keys[0].Type, int64(i)), 0)
-	}
-	if _, err := s.Get(&late{context.Background(), 1_000_000}, v, []int{0}, keys, hour); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Get(&late{context.Background(), 3}, v, []int{0}, keys, hour); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("after the deadline: %v", err)
-	}
-}
-
 // TestSnapshotDuringRebuild reads while a rebuild replaces the values and removes the old ones.
 func TestSnapshotDuringRebuild(t *testing.T) {
 	s := openTemp(t, t.TempDir(), Options{})

@@ -2,8 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/online"
@@ -72,4 +78,78 @@ func BenchmarkServe(b *testing.B) {
 			}
 		})
 	}
+}
+
+// echo answers every request with the same answer.
+type echo struct {
+	asofv1.UnimplementedFeatureStoreServer
+	answer *asofv1.GetFeaturesResponse
+}
+
+func (e echo) GetFeatures(context.Context, *asofv1.GetFeaturesRequest) (*asofv1.GetFeaturesResponse, error) {
+	return e.answer, nil
+}
+
+// BenchmarkOverGRPC is BenchmarkServe over TCP, with a few requests under way at a time, and beside it an echo of messages of the same size:
+//
+//	go test ./server -run='^$' -bench=OverGRPC -benchmem
+func BenchmarkOverGRPC(b *testing.B) {
+	for _, c := range []struct{ keys, features int }{{1, 20}, {100, 50}} {
+		const customers = 10_000
+		m := wideModel(c.features)
+		s, err := New(wideStore(b, m, customers), func() *Model { return m }, Options{Now: clockAt(2 * hour)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ids := make([]int64, c.keys)
+		for i := range ids {
+			ids[i] = int64(i) * 7919 % customers
+		}
+		req := ofService("wide", ints(fieldCustomer, ids...))
+		answer, err := s.GetFeatures(context.Background(), req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for name, service := range map[string]asofv1.FeatureStoreServer{"asof": s, "echo": echo{answer: answer}} {
+			b.Run(fmt.Sprintf("%dx%d/%s", c.keys, c.features, name), func(b *testing.B) {
+				client := overTCP(b, s, service)
+				b.ReportAllocs()
+				b.SetParallelism(4)
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if _, err := client.GetFeatures(context.Background(), req); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// overTCP serves service as s is served, on a socket, and returns a client of it.
+func overTCP(b *testing.B, s *Server, service asofv1.FeatureStoreServer) asofv1.FeatureStoreClient {
+	b.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := s.grpcServer()
+	asofv1.RegisterFeatureStoreServer(g, service)
+	var serving errgroup.Group
+	serving.Go(func() error { return g.Serve(listener) })
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		err := conn.Close()
+		g.Stop()
+		if err := errors.Join(err, serving.Wait()); err != nil {
+			b.Error(err)
+		}
+	})
+	return asofv1.NewFeatureStoreClient(conn)
 }

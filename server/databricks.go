@@ -63,7 +63,7 @@ func (s *Server) databricks(ctx context.Context, service string, body []byte) ([
 	if err != nil {
 		return nil, err
 	}
-	if len(inputs) == 0 && len(overrides) == 0 {
+	if len(inputs) == 0 {
 		answer.repeat(rows)
 	}
 	return writeDatabricks(answer), nil

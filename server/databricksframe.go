@@ -51,10 +51,10 @@ func (f *frame) columns(q *Query, rowsMax int) ([]frameColumn, int, error) {
 
 // tooManyRows says that a request asks for more than it may.
 func tooManyRows(q *Query, rows, rowsMax int) string {
-	return fmt.Sprintf("%d rows of %d features are more than one request may ask for: ask for %d rows at a time", rows, len(q.Names()), rowsMax)
+	return fmt.Sprintf("%d rows of %d values are more than one request may ask for: ask for %d rows at a time", rows, q.values(), rowsMax)
 }
 
-// faultsMax is how many columns of no use are told of.
+// faultsMax is how many names of no use a request is told of.
 const faultsMax = 10
 
 // records returns the columns of the records, by name.

@@ -31,7 +31,7 @@ func (s *Server) DescribeService(_ context.Context, req *asofv1.DescribeServiceR
 	if err != nil {
 		return nil, err
 	}
-	q := queryOf(svc, false)
+	q := model.query(svc, false)
 	answer := &asofv1.DescribeServiceResponse{Name: svc.Name, Description: model.Descriptions[svc.Name], Keys: fieldsOf(q.Keys()), Fields: fieldsOf(q.Fields()),
 		RowsMax: uint32(s.rowsMax(q))}
 	for _, c := range q.columns {

@@ -77,12 +77,16 @@ func (s *Server) feast(ctx context.Context, req feastRequest) ([]feastVector, er
 		return nil, err
 	}
 	var f faults
+	if n := len(req.columns); n > inputsMax {
+		f.add(req.columns[inputsMax].place, "the request has %d columns, it may have %d", n, inputsMax)
+		return nil, f.err()
+	}
 	var inputs []Input
 	rows := 1
 	for _, c := range req.columns {
 		in := Input{Name: c.name, Place: c.place}
 		t, known := q.inputType(c.name)
-		counts := !known && c.name == rowsColumn && len(q.Keys()) == 0
+		counts := !known && c.name == rowsColumn
 		if counts {
 			t = feature.Scalar(feature.String)
 		}
@@ -147,6 +151,9 @@ func (s *Server) feastQuery(req feastRequest) ([]string, *Query, error) {
 	asked := Asked{Service: req.service, FullNames: req.fullNames && req.service != ""}
 	names, taken := make([]string, 0, len(req.features)), map[string]string{}
 	for i, reference := range req.features {
+		if len(f.all) == faultsMax {
+			break
+		}
 		view, name, ok := strings.Cut(reference, ":")
 		if !ok {
 			f.add(fmt.Sprintf("features[%d]", i), "%q is not of the form view:feature", reference)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +126,44 @@ func TestFeastHTTP(t *testing.T) {
 	}
 }
 
+// TestFeastLooks: what a client of Feast's feature server tells types by. An integer is a number however great, a float has a point, and a time has
+// the digits that it needs in threes.
+func TestFeastLooks(t *testing.T) {
+	m := protocolModel(t)
+	store := protocolStore(t, m)
+	h := web(t, store, m, Options{Now: clockAt(100 * hour)})
+	_, got := call(h, "POST", feastPath, `{"features": ["types:int64", "types:float64", "lists:int64s", "lists:float32s"], "entities": {"id": [9007199254740993, 6, 1]}}`)
+	const times = `["1970-01-04T18:00:01.500Z","1970-01-04T18:00:00.000001Z","1970-01-04T18:00:00Z"]`
+	for _, want := range []string{
+		`{"values":[9007199254740993,6,1],"statuses":["PRESENT","PRESENT","PRESENT"],"event_timestamps":["1970-01-01T00:00:00Z","1970-01-01T00:00:00Z","1970-01-01T00:00:00Z"]}`,
+		`{"values":[9223372036854775807,-9007199254740993,9007199254740993],"statuses":["PRESENT","PRESENT","PRESENT"],"event_timestamps":` + times + `}`,
+		`{"values":["Infinity",5e-324,0.1],"statuses":["PRESENT","PRESENT","PRESENT"],"event_timestamps":` + times + `}`,
+		`{"values":[null,null,[9007199254740993,-9007199254740993]],`, `{"values":[null,null,[1.0,0.1]],`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+	if _, got := call(h, "POST", feastPath, `{"feature_service": "moments", "entities": {"at": [1700000000, "2023-11-14T22:13:20Z", 1700000000.5], "open": [true, true, true], "code": ["AQI=", "AQI=", "AQI="]}}`); !strings.Contains(got, "entities.at: row 2: 1700000000.5 is no timestamp") {
+		t.Error(got)
+	}
+	if _, got := call(h, "POST", feastPath, `{"feature_service": "moments", "entities": {"at": [1700000000, "2023-11-14T22:13:20Z", 1.7e9, 17], "open": [true, true, true, true], "code": ["AQI=", "AQI=", "AQI=", "AQI="]}}`); !strings.Contains(got, `{"values":[8,8,8,null]`) {
+		t.Error(got)
+	}
+	if list, err := readFeastList([]byte(`[[1, "1970-01-01T00:00:02Z"], null]`), feature.ListOf(feature.Timestamp)); err != nil || list.String() != "[[1000000 2000000] (null)]" {
+		t.Errorf("%v, %v", list, err)
+	}
+	s := start(t, store, func() *Model { return m }, Options{Now: clockAt(100 * hour)})
+	c := newFeastClient(t, s.conn)
+	answer, err := c.call(context.Background(), "GetOnlineFeatures", c.request("", []string{"types:int64"}, false, []feastInput{{"id", "int64_val", []any{int64(beyond), int64(6), int64(1)}}}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if columns, err := feastTexts(answer); err != nil || fmt.Sprint(columns[1].times) != "[1970-01-04T18:00:01.5Z 1970-01-04T18:00:00.000001Z 1970-01-04T18:00:00Z]" {
+		t.Errorf("over gRPC: %v, %v", columns, err)
+	}
+}
+
 // TestFeastBadRequests sends what cannot be answered, over gRPC and over HTTP.
 func TestFeastBadRequests(t *testing.T) {
 	m := testModel()
@@ -162,6 +201,8 @@ func TestFeastBadRequests(t *testing.T) {
 		"too many rows":    {c.request("global", nil, false, []feastInput{{"__dummy_id", "string_val", make([]any, 9)}}, nil), `{"feature_service": "global", "entities": {"__dummy_id": [1,1,1,1,1,1,1,1,1]}}`, codes.InvalidArgument, 400, ""},
 		"too large":        {c.request("", []string{strings.Repeat("x", 2<<20)}, false, nil, nil), `{"features": ["` + strings.Repeat("x", 2<<20) + `"]}`, codes.ResourceExhausted, 413, ""},
 		"ten million keys": {nil, `{"feature_service": "fraud_v1", "entities": {"customer_id": [` + strings.Repeat(million, 10) + `1]}}`, 0, 413, "more than the 1048576 bytes that one may have"},
+		"many names":       {c.request("", slices.Repeat([]string{"x"}, 10_000), false, nil, nil), `{"features": [` + strings.Repeat(`"x",`, 10_000) + `"x"]}`, codes.InvalidArgument, 400, "(and 9 more)"},
+		"many columns":     {nil, `{"feature_service": "global", "entities": {` + strings.Repeat(`"x": 1, `, 1_000) + `"y": 1}}`, 0, 400, "entities.y: the request has 1001 columns, it may have 1000"},
 		"no JSON":          {nil, `features=`, 0, 400, "the body is no request in JSON"},
 		"empty":            {nil, ``, 0, 400, "the body is no request in JSON"},
 		"cut off":          {nil, `{"features": ["profile`, 0, 400, "the body is no request in JSON"},

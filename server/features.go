@@ -72,14 +72,21 @@ func inputsOf(req *asofv1.GetFeaturesRequest) ([]Input, error) {
 func respond(a *Answer, req *asofv1.GetFeaturesRequest) *asofv1.GetFeaturesResponse {
 	r := &asofv1.GetFeaturesResponse{Rows: uint32(a.Rows), Columns: make([]*asofv1.FeatureColumn, len(a.Columns))}
 	shared := map[int]uint32{} // the event times of a ref
+	// All columns in three pieces of memory: an answer is mostly many small ones.
+	columns, values, statuses := make([]asofv1.FeatureColumn, len(a.Columns)), make([]asofv1.Values, len(a.Columns)), []byte(nil)
+	if !req.GetOmitStatuses() {
+		statuses = make([]byte, 0, len(a.Columns)*a.Rows)
+	}
 	for i := range a.Columns {
-		c := &a.Columns[i]
-		column := &asofv1.FeatureColumn{Name: c.Name, Values: WriteValues(c.Values)}
+		c, column := &a.Columns[i], &columns[i]
+		column.Name, column.Values = c.Name, &values[i]
+		writeValues(column.Values, c.Values)
 		if !req.GetOmitStatuses() {
-			column.Statuses = make([]byte, len(c.Statuses))
-			for row, status := range c.Statuses {
-				column.Statuses[row] = byte(status)
+			from := len(statuses)
+			for _, status := range c.Statuses {
+				statuses = append(statuses, byte(status))
 			}
+			column.Statuses = statuses[from:len(statuses):len(statuses)]
 		}
 		if !req.GetOmitEventTimes() {
 			at, known := shared[c.Ref]

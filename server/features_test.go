@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,10 @@ func TestBadRequests(t *testing.T) {
 	m := testModel()
 	s := start(t, newStore(t, m), func() *Model { return m }, Options{Now: clockAt(50 * hour), MaxValues: 8})
 	payee := ints("payee_id", 1)
+	var many []column
+	for i := range 1001 {
+		many = append(many, ints(fmt.Sprintf("c_%03d", i), 1))
+	}
 	nulls := func(rows ...uint32) column {
 		c := ints(fieldCustomer, 1, 2, 3)
 		c.Values.NullRows = rows
@@ -113,6 +118,7 @@ func TestBadRequests(t *testing.T) {
 		"unknown on demand":   {named([]string{"price.locale"}), codes.NotFound, "", "on_demand price has no feature locale, did you mean local?"},
 		"twice on demand":     {named([]string{"price.local", "price.local"}), codes.InvalidArgument, "features[1]", "price.local is features[0] already"},
 		"given as both":       {with(ofService("priced", ints(fieldCustomer, 1), floats("amount", 1)), floats("amount", 1)), codes.InvalidArgument, "fields.amount", "column amount is keys.amount already"},
+		"too many columns":    {named([]string{"world.rate"}, many...), codes.InvalidArgument, "keys.c_999", "the request has 1001 columns, it may have 1000"},
 		"too many values":     {ofService("fraud_v1", ints(fieldCustomer, 1, 2, 3), ints("payee_id", 1, 2, 3)), codes.InvalidArgument, "keys", "3 rows of 4 features are more than the 8 values of one request: ask for 2 rows at a time"},
 		"too large":           {ofService(strings.Repeat("x", 5<<20)), codes.ResourceExhausted, "", ""},
 	} {

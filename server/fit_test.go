@@ -96,6 +96,10 @@ func TestFit(t *testing.T) {
 	if got := Fit([]*Model{renamed, before}, states("other", "z")).Services["s"]; got != renamed.Services["s"] {
 		t.Errorf("a service whose keys are others is that of version 1")
 	}
+	renamed.Services["s"].Refs[0].KeyColumns = []string{"client_id"}
+	if got := Fit([]*Model{renamed, before}, states("x y", "z")).Services["s"].KeyFields(); len(got) != 1 || got[0].Name != fieldCustomer {
+		t.Errorf("a service asks for the keys %v, before its view is published by them", got)
+	}
 	retyped := version(2, "x y", "z")
 	retyped.Views["a"].Features[0].Type, retyped.Views["a"].Hash = feature.Scalar(feature.String), "other"
 	if got := Fit([]*Model{retyped, before}, states("x y", "z")); got.Services["s"].Refs[0].View != before.Views["a"] || got.Views["a"] != before.Views["a"] {
@@ -213,7 +217,7 @@ func TestRefit(t *testing.T) {
 	if _, err := broken.features.GetFeatures(context.Background(), ofService("global")); status.Code(err) != codes.Internal {
 		t.Error(err)
 	}
-	restless := start(t, store, func() *Model { n := *m; return &n }, Options{Refit: func(context.Context) error { refits++; return nil }})
+	restless := start(t, store, func() *Model { return &Model{Services: m.Services, Views: m.Views} }, Options{Refit: func(context.Context) error { refits++; return nil }})
 	if _, err := restless.features.GetFeatures(context.Background(), ofService("global")); status.Code(err) != codes.Unavailable || refits != 1+lookupsMax-1 {
 		t.Errorf("%v, after %d looks", err, refits)
 	}
@@ -239,8 +243,9 @@ func TestFitOnDemand(t *testing.T) {
 	fitted := Fit([]*Model{after, before}, states)
 	s := start(t, store, func() *Model { return fitted }, Options{Now: clockAt(50 * hour)})
 	for name, req := range map[string]*asofv1.GetFeaturesRequest{
-		"service": with(ofService("priced", ints(fieldCustomer, 1)), floats("amount", 4)),
-		"by name": with(named([]string{"price.local"}), floats("amount", 4)),
+		"service":                             with(ofService("priced", ints(fieldCustomer, 1)), floats("amount", 4)),
+		"by name, with a feature of the view": with(named([]string{"price.local", "world.rate"}), floats("amount", 4)),
+		"by name":                             with(named([]string{"price.local"}), floats("amount", 4)),
 	} {
 		answer, err := s.features.GetFeatures(context.Background(), req)
 		if err != nil || answer.GetColumns()[0].GetValues().GetFloat64S().GetValues()[0] != 2 {
@@ -250,5 +255,10 @@ func TestFitOnDemand(t *testing.T) {
 	_, err = s.features.GetFeatures(context.Background(), with(named([]string{"fee.local"}), floats("amount", 4)))
 	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "fee.local have changed") {
 		t.Errorf("what is not published: %v", err)
+	}
+	world.Features[1].Type = feature.Scalar(feature.String)
+	_, err = s.features.GetFeatures(context.Background(), with(named([]string{"price.local"}), floats("amount", 4)))
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("what is published of another type: %v", err)
 	}
 }

@@ -59,6 +59,10 @@ func queryOfNames(model *Model, names []FeatureName) (*Query, error) {
 		return nil, feature.Errorf(feature.ErrUnavailable, "the definitions of %s have changed, and what they need is not published yet: run asof materialize", strings.Join(q.names, ", "))
 	}
 	q.columns = q.service.Columns(false)
+	for _, from := range q.order {
+		q.origins = append(q.origins, originOf(q.service, q.columns[from]))
+	}
+	q.keys, q.fields = q.service.KeyFields(), q.service.RequestFields()
 	return q, nil
 }
 

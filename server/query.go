@@ -26,15 +26,17 @@ type FeatureName struct{ View, Feature string }
 // String returns view.feature.
 func (n FeatureName) String() string { return n.View + "." + n.Feature }
 
-// Query is what a request asks for, found in the definitions of its moment.
+// Query is what a request asks for, found in the definitions of its moment. It does not change, and serves all requests that ask for the same.
 type Query struct {
-	asked     Asked
-	model     *Model // that it was found in
-	service   *feature.Service
-	subject   string // how messages call it
-	fullNames bool
-	columns   []feature.ServiceColumn // of the service
-	names     []string                // of the answer
+	asked   Asked
+	model   *Model // that it was found in
+	service *feature.Service
+	subject string          // how messages call it
+	keys    []feature.Field // that the service takes
+	fields  []feature.Field
+	columns []feature.ServiceColumn // of the service
+	names   []string                // of the answer's columns
+	origins []string                // of them
 	// order is for features by name: where column i stands in the service's answer. nil: the order is the service's.
 	order []int
 }
@@ -66,9 +68,7 @@ func (s *Server) Query(asked Asked) (*Query, error) {
 		if !ok {
 			return nil, notFound("service", asked.Service, model.Services)
 		}
-		q := queryOf(svc, asked.FullNames)
-		q.asked, q.model = asked, model
-		return q, nil
+		return model.query(svc, asked.FullNames), nil
 	case len(asked.Features) == 0:
 		f.add("service", "nothing is asked for: give a service, or features by name")
 	case asked.FullNames:
@@ -79,22 +79,43 @@ func (s *Server) Query(asked Asked) (*Query, error) {
 	return nil, f.err()
 }
 
-func queryOf(svc *feature.Service, fullNames bool) *Query {
-	q := &Query{service: svc, subject: "service " + svc.Name, fullNames: fullNames, columns: svc.Columns(fullNames)}
-	for _, c := range q.columns {
-		q.names = append(q.names, c.Name)
+// query returns the query of a service, which is made once.
+func (m *Model) query(svc *feature.Service, fullNames bool) *Query {
+	asked := serviceNamed{svc.Name, fullNames}
+	if made, is := m.queries.Load(asked); is {
+		return made.(*Query)
 	}
+	q := &Query{asked: Asked{Service: svc.Name, FullNames: fullNames}, model: m, service: svc, subject: "service " + svc.Name, columns: svc.Columns(fullNames)}
+	for _, c := range q.columns {
+		q.names, q.origins = append(q.names, c.Name), append(q.origins, originOf(svc, c))
+	}
+	q.keys, q.fields = svc.KeyFields(), svc.RequestFields()
+	m.queries.Store(asked, q)
 	return q
+}
+
+// serviceNamed is a service and how its columns are named.
+type serviceNamed struct {
+	service   string
+	fullNames bool
+}
+
+// originOf returns what a column of svc is a feature of.
+func originOf(svc *feature.Service, c feature.ServiceColumn) string {
+	if c.Ref < 0 {
+		return svc.Computed[c.Feature].Name()
+	}
+	return svc.Refs[c.Ref].Name()
 }
 
 // Names returns the names of the answer's columns, in order.
 func (q *Query) Names() []string { return q.names }
 
 // Keys returns the key columns that a request has to give, in order of first use.
-func (q *Query) Keys() []feature.Field { return q.service.KeyFields() }
+func (q *Query) Keys() []feature.Field { return q.keys }
 
 // Fields returns the request fields that a request has to give beside the keys, in order of first use.
-func (q *Query) Fields() []feature.Field { return q.service.RequestFields() }
+func (q *Query) Fields() []feature.Field { return q.fields }
 
 // Answer looks up what q asks for, for each row of inputs: the keys and request fields, in any order. It reports all that is wrong with them
 // at once as a [*RequestError], each fault with its place.
@@ -148,36 +169,33 @@ func (s *Server) lookup(ctx context.Context, q *Query, columns map[string]arrow.
 
 // lookupBy looks up by the definitions that q was found in.
 func (s *Server) lookupBy(ctx context.Context, q *Query, columns map[string]arrow.Array, overrides []online.Override) (*Answer, error) {
-	found, err := s.store.Lookup(ctx, q.service, columns, feature.TimeOf(s.options.Now()), q.fullNames, overrides...)
+	found, err := s.store.Lookup(ctx, q.service, columns, feature.TimeOf(s.options.Now()), q.asked.FullNames, overrides...)
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{Rows: found.Rows, Columns: make([]online.Column, len(q.names)), Origins: make([]string, len(q.names))}
-	for i, name := range q.names {
-		from := i
-		if q.order != nil {
-			from = q.order[i]
-		}
-		a.Columns[i], a.Origins[i] = found.Columns[from], q.origin(from)
-		a.Columns[i].Name = name
+	a := &Answer{Rows: found.Rows, Columns: found.Columns, Origins: q.origins}
+	if q.order == nil {
+		return a, nil
+	}
+	a.Columns = make([]online.Column, len(q.order))
+	for i, from := range q.order {
+		a.Columns[i] = found.Columns[from]
+		a.Columns[i].Name = q.names[i]
 	}
 	return a, nil
 }
 
-// origin returns what column i of the service is a feature of.
-func (q *Query) origin(i int) string {
-	c := q.columns[i]
-	if c.Ref < 0 {
-		return q.service.Computed[c.Feature].Name()
-	}
-	return q.service.Refs[c.Ref].Name()
-}
+// inputsMax bounds the columns of a request, each of which may be a fault with a message: far above what services take.
+const inputsMax = 1000
 
 // take turns inputs into the columns that the store takes, and returns their number of rows.
 func (q *Query) take(inputs []Input) (map[string]arrow.Array, int, error) {
 	var f faults
-	keys, fields := q.Keys(), q.Fields()
-	needed := slices.Concat(keys, fields)
+	if len(inputs) > inputsMax {
+		f.add(inputs[inputsMax].Place, "the request has %d columns, it may have %d", len(inputs), inputsMax)
+		return nil, 0, f.err()
+	}
+	needed := slices.Concat(q.keys, q.fields)
 	columns, rows, first, places := make(map[string]arrow.Array, len(inputs)), -1, "", make(map[string]string, len(inputs))
 	for _, in := range inputs {
 		at := slices.IndexFunc(needed, func(f feature.Field) bool { return f.Name == in.Name })
@@ -200,12 +218,12 @@ func (q *Query) take(inputs []Input) (map[string]arrow.Array, int, error) {
 		}
 		columns[in.Name] = in.Values
 	}
-	for _, field := range keys {
+	for _, field := range q.keys {
 		if _, given := places[field.Name]; !given {
 			f.add("keys", "%s needs the key column %s (%s)", q.subject, field.Name, field.Type)
 		}
 	}
-	for _, field := range fields {
+	for _, field := range q.fields {
 		if _, given := places[field.Name]; !given {
 			f.add("fields", "%s needs the request field %s (%s)", q.subject, field.Name, field.Type)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -30,6 +31,7 @@ type Model struct {
 	Version      int // of the definitions in the registry
 
 	defined map[string]*feature.View // the views that OnDemand takes features of, where Views has earlier ones
+	queries sync.Map                 // what has been asked for: a *Query by serviceNamed
 }
 
 // Store answers lookups; *online.Store is one.
@@ -116,16 +118,21 @@ func New(store Store, model func() *Model, o Options) (*Server, error) {
 	return &Server{store: store, model: model, options: o.withDefaults()}, nil
 }
 
-// Run serves on listener until ctx is cancelled. Then it takes no more requests, lets those under way end within StopTimeout, and
-// returns nil; when Run has returned, no request uses the store. It closes listener.
-func (s *Server) Run(ctx context.Context, listener net.Listener) error {
-	g := grpc.NewServer(
+// grpcServer returns a server of gRPC without services.
+func (s *Server) grpcServer() *grpc.Server {
+	return grpc.NewServer(
 		grpc.MaxRecvMsgSize(s.options.MaxRequestBytes),
 		grpc.MaxConcurrentStreams(uint32(s.options.MaxConcurrent)),
 		grpc.ChainUnaryInterceptor(s.guardUnary),
 		grpc.ChainStreamInterceptor(s.guardStream),
 		grpc.WaitForHandlers(true),
 	)
+}
+
+// Run serves on listener until ctx is cancelled. Then it takes no more requests, lets those under way end within StopTimeout, and
+// returns nil; when Run has returned, no request uses the store. It closes listener.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	g := s.grpcServer()
 	asofv1.RegisterFeatureStoreServer(g, s)
 	feastserving.RegisterServingServiceServer(g, feastService{server: s})
 	if s.options.Admin != nil {

@@ -15,6 +15,12 @@ import (
 // WriteValues puts a column of a feature type on the wire. Numbers stay where they are: the message points into the column.
 func WriteValues(column arrow.Array) *asofv1.Values {
 	v := &asofv1.Values{}
+	writeValues(v, column)
+	return v
+}
+
+// writeValues is WriteValues into v, which is empty.
+func writeValues(v *asofv1.Values, column arrow.Array) {
 	if column.NullN() > 0 {
 		for i := range column.Len() {
 			if column.IsNull(i) {
@@ -32,7 +38,9 @@ func WriteValues(column arrow.Array) *asofv1.Values {
 	case *array.Float32:
 		v.Kind = &asofv1.Values_Float32S{Float32S: &asofv1.Float32Values{Values: c.Float32Values()}}
 	case *array.Float64:
-		v.Kind = &asofv1.Values_Float64S{Float64S: &asofv1.Float64Values{Values: c.Float64Values()}}
+		whole := &float64Kind{values: asofv1.Float64Values{Values: c.Float64Values()}}
+		whole.kind.Float64S = &whole.values
+		v.Kind = &whole.kind
 	case *array.String:
 		v.Kind = &asofv1.Values_Strings{Strings: &asofv1.StringValues{Values: each(c.Len(), func(i int) string {
 			return strings.ToValidUTF8(c.Value(i), "\ufffd") // protobuf refuses other bytes
@@ -46,7 +54,12 @@ func WriteValues(column arrow.Array) *asofv1.Values {
 	default:
 		panic(fmt.Sprintf("server: no feature type has columns of %s", column.DataType()))
 	}
-	return v
+}
+
+// float64Kind is the most frequent kind of values, in one piece of memory.
+type float64Kind struct {
+	kind   asofv1.Values_Float64S
+	values asofv1.Float64Values
 }
 
 // ReadValues returns the column that [WriteValues] has put on the wire. It fails with ErrInvalid on a message that it cannot have made.

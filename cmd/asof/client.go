@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"google.golang.org/grpc"
@@ -50,31 +51,39 @@ func (c *client) fault(doing string, err error) error {
 	if !known {
 		kind = feature.ErrInternal
 	}
-	if kind == feature.ErrUnavailable {
+	if kind == feature.ErrUnavailable && isOfConnection(s.Message()) {
 		return feature.Errorf(kind, "%s: the server %s does not answer (%s): is asof serve running there?", doing, c.address, s.Message())
 	}
 	return feature.Errorf(kind, "%s by the server %s: %s", doing, c.address, s.Message())
 }
 
+// isOfConnection tells what gRPC says of a connection that fails from what a server says is unavailable.
+func isOfConnection(message string) bool {
+	return strings.Contains(message, "connection error") || strings.Contains(message, "error reading from server") || strings.Contains(message, "transport is closing")
+}
+
 // getFrom asks the server at address for a service's features of one key.
-func (p *project) getFrom(ctx context.Context, address string, svc *feature.Service, keys map[string]arrow.Array) (values []gotValue, err error) {
+func (p *project) getFrom(ctx context.Context, address string, svc *feature.Service, columns map[string]arrow.Array) (values []gotValue, err error) {
 	c, err := dial(address)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	request := &asofv1.GetFeaturesRequest{Service: svc.Name, Keys: map[string]*asofv1.Values{}}
-	for name, column := range keys {
-		if column.IsNull(0) {
-			return nil, feature.Errorf(feature.ErrInvalid, "--key %s=: an empty value is NULL, which is found nowhere", name)
+	request := &asofv1.GetFeaturesRequest{Service: svc.Name, Keys: map[string]*asofv1.Values{}, Fields: map[string]*asofv1.Values{}}
+	for _, key := range svc.KeyFields() {
+		if columns[key.Name].IsNull(0) {
+			return nil, feature.Errorf(feature.ErrInvalid, "--key %s=: an empty value is NULL, which is found nowhere", key.Name)
 		}
-		request.Keys[name] = server.WriteValues(column)
+		request.Keys[key.Name] = server.WriteValues(columns[key.Name])
 	}
-	columns, err := c.getFeatures(ctx, request, 1)
+	for _, field := range svc.RequestFields() {
+		request.Fields[field.Name] = server.WriteValues(columns[field.Name])
+	}
+	answer, err := c.getFeatures(ctx, request, 1)
 	if err != nil {
 		return nil, err
 	}
-	for _, column := range columns {
+	for _, column := range answer {
 		values = append(values, newGotValue(column.Name, column.Values, column.Statuses[0], column.Found[0], column.EventTimes[0]))
 	}
 	if slices.ContainsFunc(values, func(v gotValue) bool { return v.status == feature.NotFound }) {

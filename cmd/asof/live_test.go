@@ -231,3 +231,28 @@ func TestRemote(t *testing.T) {
 	s.stop(os.Interrupt)
 	fails(t, 6, []string{"does not answer", "is asof serve running there?"}, append([]string{"materialize"}, at...)...)
 }
+
+// TestServeOnDemand: a server answers with on-demand features what the store itself answers, request fields that are NULL included.
+func TestServeOnDemand(t *testing.T) {
+	withOnDemand(t)
+	for _, fields := range [][]string{{"--field", "amount=12.5", "--field", "basket=[3, null, 5]"}, {"--field", "amount=", "--field", "basket="}} {
+		flags := append([]string{"live", "--key", "customer_id=7", "--key", "payee_id=8"}, fields...)
+		here, order := getJSON(t, flags...)
+		s := startServer(t, "--schedule=false", "--http-listen", "127.0.0.1:0")
+		served, servedOrder := getJSON(t, append(flags, "--server", s.address)...)
+		if strings.Join(order, " ") != strings.Join(servedOrder, " ") || len(order) < 3 {
+			t.Errorf("the server answers %q, the store %q", servedOrder, order)
+		}
+		for name, h := range here.Features {
+			got := served.Features[name]
+			if name == "times" { // what it takes has expired by the server's clock
+				h.Value, h.Status = 1.0, "NULL"
+			}
+			if got.Value != h.Value || got.Status != h.Status || (got.EventTime == nil) != (h.EventTime == nil) {
+				t.Errorf("%s: the server says %+v, the store %+v", name, got, h)
+			}
+		}
+		fails(t, 2, []string{"gap"}, "get", "live", "--key", "customer_id=7", "--key", "payee_id=8", "--field", "gap=1", "--server", s.address)
+		s.stop(os.Interrupt)
+	}
+}
