@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s; medians of %d\n", where, b.repeat)
+	fmt.Fprintf(out, "%s; medians of %d\n", where, max(1, b.repeat))
 	if b.python == "" {
 		fmt.Fprintln(out, "no peers beside asof: make bench-peers installs them")
 	}

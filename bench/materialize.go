@@ -16,6 +16,7 @@ import (
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
+	"github.com/asof-store/asof/online"
 )
 
 // benchMaterializeSort makes sorted history of 20 M rows that come in no order, in 1 GiB.
@@ -70,8 +71,8 @@ func (b *bench) besideMaterialize(ctx context.Context, r *report, name, what str
 	return err
 }
 
-// benchIncremental measures runs that find 0.1 % of new rows, in turn with runs over all rows; in the end both histories must hold the
-// same.
+// benchIncremental measures runs that find 0.1 % of new rows, and publish what has changed, in turn with runs over all rows, which publish all; in the
+// end both histories must hold the same.
 func benchIncremental(ctx context.Context, b *bench, r *report) error {
 	source, err := b.sourceTask(ctx)
 	if err != nil {
@@ -79,7 +80,7 @@ func benchIncremental(ctx context.Context, b *bench, r *report) error {
 	}
 	// The files of the source by other names, so that more can be put beside them.
 	full := source
-	full.Data, full.Out = b.output("source"), b.output("full")
+	full.Data, full.Out, full.Publish = b.output("source"), b.output("full"), true
 	if err := linkProject(source.Data, full.Data); err != nil {
 		return err
 	}
@@ -215,25 +216,31 @@ func (s shape) sourceFile(path string, n, rows int) error {
 }
 
 // taskMaterialize materializes the definitions in t.Data into the warehouse t.Out, a new one unless it is to be kept.
-func taskMaterialize(ctx context.Context, t task) (outcome, error) {
+func taskMaterialize(ctx context.Context, t task) (o outcome, err error) {
 	if !t.Keep {
 		if err := os.RemoveAll(t.Out); err != nil {
-			return outcome{}, err
+			return o, err
 		}
 	}
 	begun := time.Now()
 	model, err := definitions.Load(filepath.Join(t.Data, definitionsName), definitions.LoadOptions{})
 	if err != nil {
-		return outcome{}, err
+		return o, err
 	}
 	store, err := offline.Open(ctx, t.Out, offline.Options{})
 	if err != nil {
-		return outcome{}, err
+		return o, err
 	}
 	engine := &materialize.Engine{Offline: store, Memory: t.Memory, Version: "bench"}
+	if t.Publish {
+		if engine.Online, err = online.Open(filepath.Join(t.Out, onlineName), online.Options{Logger: quiet()}); err != nil {
+			return o, err
+		}
+		defer func() { err = errors.Join(err, engine.Online.Close()) }()
+	}
 	results, err := engine.Run(ctx, model.Views, materialize.Request{})
 	if err != nil {
-		return outcome{}, err
+		return o, err
 	}
 	return outcome{Seconds: time.Since(begun).Seconds(), Count: results[0].Rows}, nil
 }

@@ -23,6 +23,7 @@ type task struct {
 	Hourly   bool   // tiles of an hour, else exact
 	Memory   int64  // bytes; 0 is the operation's default
 	Keep     bool   // what is at Out, and go on from there
+	Publish  bool   // to an online store beside the history, as asof materialize does
 	Defaults bool   // Badger's options, not those of asof
 	Limit    string // the name of one
 	Shape    shape  // of the data
