@@ -3,6 +3,7 @@ package keysort
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -72,4 +73,18 @@ func TestSplitKeepsOrder(t *testing.T) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	})
+}
+
+// TestTextThatDiffersInZeros sorts keys that their first bytes, with zeros behind the end, do not tell apart.
+func TestTextThatDiffersInZeros(t *testing.T) {
+	var rows []uint32
+	var keys []string
+	for i := range 300 {
+		rows, keys = append(rows, uint32(i)), append(keys, "the same head"+strings.Repeat("\x00", i*7%5))
+	}
+	want := slices.Clone(rows)
+	slices.SortStableFunc(want, func(a, b uint32) int { return cmp.Compare(keys[a], keys[b]) })
+	if got := Rows(rows, keys); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }
