@@ -252,3 +252,21 @@ func mustFloat(f *big.Float) float64 {
 	x, _ := f.Float64()
 	return x
 }
+
+// TestSumOfMoreBitsThanAMantissa stores sums of as many bits as a float64 has, and of one more: only the first are one number.
+func TestSumOfMoreBitsThanAMantissa(t *testing.T) {
+	for _, c := range []struct{ x, y, high, low float64 }{
+		{1, 0x1p-52, 1 + 0x1p-52, 0}, {1, 0x1p-53, 1, 0x1p-53}, {-1, -0x1p-53, -1, -0x1p-53}, {1, 0x1p-60, 1, 0x1p-60}, {0x1p-1074, 0x1p-1022, 0x1p-1022 + 0x1p-1074, 0},
+	} {
+		s, rest := newExactSums(), newExactSums()
+		s.reset(1)
+		s.addFloat(0, c.x)
+		s.addFloat(0, c.y)
+		if high, low, exact := s.parts(0, &rest); high != c.high || low != c.low || exact != nil {
+			t.Errorf("%g + %g is stored as %g, %g and %x, want %g and %g", c.x, c.y, high, low, exact, c.high, c.low)
+		}
+		if s.isFloat(0) != (c.low == 0) {
+			t.Errorf("%g + %g is one number: %t", c.x, c.y, s.isFloat(0))
+		}
+	}
+}

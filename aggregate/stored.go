@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/big"
+	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -63,6 +64,9 @@ func (s *exactSums) parts(g int, rest *exactSums) (high, low float64, exact []by
 	if math.IsInf(high, 0) {
 		return high, 0, s.encode(g)
 	}
+	if s.isFloat(g) {
+		return high, 0, nil
+	}
 	rest.reset(1)
 	rest.merge(0, s, g, false)
 	rest.addFloat(0, -high)
@@ -73,6 +77,27 @@ func (s *exactSums) parts(g int, rest *exactSums) (high, low float64, exact []by
 		return high, low, nil
 	}
 	return high, low, s.encode(g)
+}
+
+// isFloat reports whether the sum of group g, which is not beyond the greatest float64, is known to be one exactly, as that of a single value is: it has
+// no more bits than a mantissa, and none below the least number.
+func (s *exactSums) isFloat(g int) bool {
+	if s.odd[g] != nil {
+		return false
+	}
+	var buf [exactWidthMax]uint64
+	mag, _ := s.magnitudeOf(g, buf[:0])
+	least, most := -1, 0 // bits that are set
+	for i, limb := range mag {
+		if limb == 0 {
+			continue
+		}
+		if least < 0 {
+			least = 64*i + bits.TrailingZeros64(limb)
+		}
+		most = 64*i + 63 - bits.LeadingZeros64(limb)
+	}
+	return least < 0 || most-least < 53 && s.unit+64*s.base+least >= -1074
 }
 
 // zero reports whether the sum of group 0 is exactly zero.

@@ -24,9 +24,9 @@ import (
 type sorter interface {
 	// feeder returns what one goroutine adds rows to.
 	feeder() feeder
-	// sorted yields all rows in order, after the last feeder has been closed. Each stretch of them passes through a function of make first,
-	// which may be called by several goroutines at once. It can be called once.
-	sorted(ctx context.Context, workers int, make func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error), yield func(arrow.RecordBatch) error) error
+	// sorted yields all rows in order, after the last feeder has been closed. A stretch of them passes through a function first, which is
+	// called by several goroutines at once; rows that sort alike are in one stretch. It can be called once.
+	sorted(ctx context.Context, workers int, through func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error), yield func(arrow.RecordBatch) error) error
 	// close removes what was spilled.
 	close() error
 }

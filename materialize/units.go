@@ -14,7 +14,7 @@ import (
 // enough that the states of as many tiles fit the processor's cache.
 const sortedBatchRows = 1 << 15
 
-func (s *externalSort[K]) sorted(ctx context.Context, workers int, make func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error), yield func(arrow.RecordBatch) error) error {
+func (s *externalSort[K]) sorted(ctx context.Context, workers int, through func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error), yield func(arrow.RecordBatch) error) error {
 	if s.buckets == nil { // all that there is waits
 		b, pieces := s.settle(s.total)
 		for _, p := range pieces {
@@ -30,7 +30,7 @@ func (s *externalSort[K]) sorted(ctx context.Context, workers int, make func(row
 		if rows == nil || err != nil {
 			return nil, err
 		}
-		return make(rows)
+		return through(rows)
 	}, func(batches []arrow.RecordBatch) error {
 		for _, b := range batches {
 			if err := yield(b); err != nil {

@@ -151,6 +151,25 @@ func TestReadPartsEqualsRead(t *testing.T) {
 	})
 }
 
+// A file whose rows all lack an event time has none in any range, and is looked at all the same: its rows are bad.
+func TestReadPartsFindsFilesWithoutTimes(t *testing.T) {
+	root, key := t.TempDir(), "k"
+	write(t, root, "1.parquet", []twinRow{{Key: &key}, {Key: &key}})
+	spec := Spec{Name: "s", Root: root, Glob: "*.parquet", EventTime: "t"}
+	files, err := Survey(t.Context(), spec, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := Request{Range: feature.Range{From: 1, To: 2}, Files: files}
+	none := func(int, int, Batch) error { return nil }
+	_, err = ReadParts(t.Context(), spec, request, 2, none)
+	wantError(t, err, feature.ErrInvalid, "1.parquet: row 0: the event time t is NULL")
+	spec.BadRows = BadRowsSkip
+	if stats, err := ReadParts(t.Context(), spec, request, 2, none); err != nil || stats.Skipped != 2 {
+		t.Errorf("%+v, %v", stats, err)
+	}
+}
+
 // overlapping returns how many files have rows in a range, or may.
 func overlapping(files []FileStat, events feature.Range) (n int) {
 	for _, f := range files {

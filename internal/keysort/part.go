@@ -224,7 +224,7 @@ func sortedTexts(p Part[string], m *Memory[string]) Part[string] {
 	}
 	entries, scratch = sortEntries(entries, scratch)
 	n := 0
-	sortTexts(entries, scratch, p.Keys, sharedPrefix(p.Keys), func(alike []entry, key string) {
+	sortTexts(entries, scratch, p.Keys, 0, func(alike []entry, key string) {
 		for _, e := range alike {
 			out.Rows[n], out.Keys[n], out.Times[n] = p.Rows[e.row], key, p.Times[e.row]
 			n++
@@ -233,9 +233,10 @@ func sortedTexts(p Part[string], m *Memory[string]) Part[string] {
 	return out
 }
 
-// sortTexts sorts entries, whose keys agree in the first so many bytes, by key, stably, and hands over those of each key. scratch has the length of
-// entries.
+// sortTexts sorts entries, whose keys agree in the first so many bytes or more, by key, stably, and hands over those of each key. scratch has the
+// length of entries.
 func sortTexts(entries, scratch []entry, keys []string, agree int, each func(alike []entry, key string)) {
+	agree = max(agree, sharedPrefix(entries, keys))
 	for i := range entries {
 		key := keys[entries[i].row]
 		entries[i].value = leading(key[min(agree, len(key)):])
@@ -268,14 +269,14 @@ func sortTexts(entries, scratch []entry, keys []string, agree int, each func(ali
 	}
 }
 
-// sharedPrefix returns how many bytes all texts begin with.
-func sharedPrefix(texts []string) int {
-	if len(texts) == 0 {
+// sharedPrefix returns how many bytes the keys of all entries begin with.
+func sharedPrefix(entries []entry, keys []string) int {
+	if len(entries) == 0 {
 		return 0
 	}
-	shared := texts[0]
-	for _, s := range texts {
-		for !strings.HasPrefix(s, shared) {
+	shared := keys[entries[0].row]
+	for _, e := range entries {
+		for !strings.HasPrefix(keys[e.row], shared) {
 			shared = shared[:len(shared)-1]
 		}
 	}
@@ -284,12 +285,13 @@ func sharedPrefix(texts []string) int {
 
 // leading returns the first eight bytes of s as a number of the same order: bytes that s does not have are 0.
 func leading(s string) uint64 {
+	if len(s) >= 8 {
+		_ = s[7] // one load
+		return uint64(s[7]) | uint64(s[6])<<8 | uint64(s[5])<<16 | uint64(s[4])<<24 | uint64(s[3])<<32 | uint64(s[2])<<40 | uint64(s[1])<<48 | uint64(s[0])<<56
+	}
 	v := uint64(0)
-	for i := range 8 {
-		v <<= 8
-		if i < len(s) {
-			v |= uint64(s[i])
-		}
+	for i := range len(s) {
+		v |= uint64(s[i]) << (56 - 8*i)
 	}
 	return v
 }

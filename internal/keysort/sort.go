@@ -1,11 +1,8 @@
 package keysort
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"slices"
-	"strings"
-	"unsafe"
 )
 
 // entry is a row with the value that it is being sorted by.
@@ -80,7 +77,14 @@ func Rows[K Ordered](rows []uint32, keys []K, times ...[]int64) []uint32 {
 		}
 		entries, _ = sortEntries(entries, scratch)
 	case []string:
-		sortText(entries, scratch, keys)
+		n := 0
+		sortTexts(entries, scratch, keys, 0, func(alike []entry, _ string) {
+			for _, e := range alike {
+				rows[n] = e.row
+				n++
+			}
+		})
+		return rows
 	}
 	for i := range entries {
 		rows[i] = entries[i].row
@@ -90,68 +94,3 @@ func Rows[K Ordered](rows []uint32, keys []K, times ...[]int64) []uint32 {
 
 // ByTime sorts rows, which index into times, by time and returns them; the slice is reused.
 func ByTime(rows []uint32, times []int64) []uint32 { return Rows(rows, times) }
-
-// sortText sorts entries in place, stably, by the keys of their rows: by the eight bytes that follow what all keys begin with, and then what is equal
-// in those in the same way.
-func sortText(entries, scratch []entry, keys []string) {
-	const few = 32 // for which comparing is faster
-	compare := func(a, b entry) int { return strings.Compare(keys[a.row], keys[b.row]) }
-	if len(entries) <= few {
-		slices.SortStableFunc(entries, compare)
-		return
-	}
-	first := keys[entries[0].row]
-	common, same := len(first), true
-	for _, e := range entries[1:] {
-		key := keys[e.row]
-		same = same && key == first
-		common = commonLength(first[:common], key)
-	}
-	if same {
-		return
-	}
-	for i := range entries {
-		entries[i].value = prefixOf(keys[entries[i].row][common:])
-	}
-	sorted, _ := sortEntries(entries, scratch)
-	if &sorted[0] != &entries[0] {
-		copy(entries, sorted)
-	}
-	if entries[0].value == entries[len(entries)-1].value { // they differ in zeros, which are like what lies behind an end
-		slices.SortStableFunc(entries, compare)
-		return
-	}
-	for from := 0; from < len(entries); {
-		to := from + 1
-		for to < len(entries) && entries[to].value == entries[from].value {
-			to++
-		}
-		if to-from > 1 {
-			sortText(entries[from:to], scratch[from:to], keys)
-		}
-		from = to
-	}
-}
-
-// commonLength returns how many bytes a and b begin with alike.
-func commonLength(a, b string) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return n
-}
-
-// prefixOf returns the first eight bytes of s, zeros behind its end, as a number of the same order.
-func prefixOf(s string) uint64 {
-	if len(s) >= 8 {
-		return binary.BigEndian.Uint64(unsafe.Slice(unsafe.StringData(s), 8))
-	}
-	var v uint64
-	for i := range len(s) {
-		v |= uint64(s[i]) << (56 - 8*i)
-	}
-	return v
-}

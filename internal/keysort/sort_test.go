@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -118,5 +119,19 @@ func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
 	}
 	if at != len(keys) {
 		t.Fatalf("%d rows of %d", at, len(keys))
+	}
+}
+
+// TestTextThatDiffersInZeros sorts keys that their first bytes, with zeros behind the end, do not tell apart.
+func TestTextThatDiffersInZeros(t *testing.T) {
+	var rows []uint32
+	var keys []string
+	for i := range 300 {
+		rows, keys = append(rows, uint32(i)), append(keys, "the same head"+strings.Repeat("\x00", i*7%5))
+	}
+	want := slices.Clone(rows)
+	slices.SortStableFunc(want, func(a, b uint32) int { return cmp.Compare(keys[a], keys[b]) })
+	if got := Rows(rows, keys); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

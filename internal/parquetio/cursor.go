@@ -3,7 +3,6 @@ package parquetio
 import (
 	"errors"
 	"fmt"
-	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -24,31 +23,6 @@ func (f *File) Read(rowGroup int, path string, t feature.Type, spans []Span) (ar
 		spans = []Span{{0, f.groups[rowGroup].Rows}}
 	}
 	return s.Spans(spans)
-}
-
-// Take is [File.Read] of single rows, which ascend strictly: pages that have none of them are not decompressed, and of the others no more
-// is decoded than the encoding demands.
-func (f *File) Take(rowGroup int, path string, t feature.Type, rows []int32) (out arrow.Array, err error) {
-	s, err := f.Scan(rowGroup, path, t)
-	if err != nil {
-		return nil, err
-	}
-	defer f.guard(&err, "column "+path)
-	defer s.cursor.free()
-	s.cursor.reserve(len(rows))
-	for i, r := range rows {
-		if int(r) >= s.rows || r < 0 || i > 0 && r <= rows[i-1] {
-			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: row %d asked for out of turn, of %d rows", f.path, path, r, s.rows)
-		}
-	}
-	if err := s.cursor.pick(rows); err != nil {
-		return nil, err
-	}
-	out = s.cursor.finish()
-	if out.Len() != len(rows) {
-		return nil, f.corrupt("column %s: %d rows where %d were promised", path, out.Len(), len(rows))
-	}
-	return out, nil
 }
 
 // Scan returns a scanner over a column of a row group, decoded as t. It fails with ErrInvalid when there is no
@@ -237,59 +211,6 @@ func (c *columnCursor[T]) skip(row, n int) error {
 }
 
 func (c *columnCursor[T]) expectTo(row int) { c.walk.expectTo(row) }
-
-func (c *columnCursor[T]) pick(rows []int32) error {
-	row := 0 // where the cursor stands
-	for len(rows) > 0 {
-		if c.level == c.levels && (row == 0 || c.walk.off >= c.walk.ahead) {
-			c.walk.expect(rows)
-		}
-		if err := c.skip(row, int(rows[0])-row); err != nil {
-			return err
-		}
-		row = int(rows[0])
-		if c.level == c.levels {
-			if err := c.next(0); err != nil {
-				return err
-			}
-			continue
-		}
-		n := sort.Search(len(rows), func(i int) bool { return int(rows[i])-row >= c.levels-c.level })
-		c.pickOfPage(rows[:n], row)
-		if err := c.checkSize(); err != nil {
-			return err
-		}
-		last := int(rows[n-1])
-		c.forward(last + 1 - row)
-		row, rows = last+1, rows[n:]
-	}
-	return nil
-}
-
-// pickOfPage collects rows of the page, which stands at row.
-func (c *columnCursor[T]) pickOfPage(rows []int32, row int) {
-	c.picked = c.picked[:0]
-	if c.defs == nil {
-		values := c.values[c.value:]
-		for _, r := range rows {
-			c.picked = append(c.picked, values[int(r)-row])
-		}
-		c.sink.add(c.picked)
-		return
-	}
-	c.defsPicked = c.defsPicked[:0]
-	level, value := c.level, c.value
-	for _, r := range rows {
-		to := c.level + int(r) - row
-		value += countLevel(c.defs[level:to], c.column.maxDef)
-		level = to
-		c.defsPicked = append(c.defsPicked, c.defs[to])
-		if c.defs[to] == c.column.maxDef {
-			c.picked = append(c.picked, c.values[value])
-		}
-	}
-	c.sink.addMasked(c.picked, c.defsPicked, c.column.maxDef)
-}
 
 // forward moves over n levels of the page.
 func (c *columnCursor[T]) forward(n int) {

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/format"
 	"pgregory.net/rapid"
 
 	"github.com/asof-store/asof/feature"
@@ -449,4 +450,41 @@ func TestEachStretch(t *testing.T) {
 			t.Fatalf("stretches end at %d, not %d", at, to)
 		}
 	})
+}
+
+// TestDictionaryKeepsBits writes floats that repeat: both zeros, and NaNs, come back as they were, and a NaN is one value of the dictionary.
+func TestDictionaryKeepsBits(t *testing.T) {
+	specs := []ColumnSpec{{Name: "x", Type: feature.Scalar(feature.Float64), Required: true}}
+	values := []float64{0, math.Copysign(0, -1), math.NaN(), math.Float64frombits(0x7ff8000000000002), 1}
+	b := array.NewFloat64Builder(memory.DefaultAllocator)
+	for i := range 1000 {
+		b.Append(values[i%5])
+	}
+	want := b.NewFloat64Array()
+	if _, n, err := newValues(feature.Float64).dictionary([]arrow.Array{want}).plain(); err != nil || n != 5 {
+		t.Errorf("%d values, %v", n, err)
+	}
+	var buf bytes.Buffer
+	w := NewWriter(&buf, specs, WriterOptions{})
+	schema := arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64}}, nil)
+	if err := w.Write(array.NewRecordBatch(schema, []arrow.Array{want}, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := NewFile("bits", bytes.NewReader(buf.Bytes()), int64(buf.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Read(0, "x", specs[0].Type, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !SameBits(got, want) {
+		t.Errorf("read as %v", got)
+	}
+	if w.groups[0].Columns[0].MetaData.Encoding[0] != format.RLEDictionary {
+		t.Errorf("it was written as %v", w.groups[0].Columns[0].MetaData.Encoding)
+	}
 }
