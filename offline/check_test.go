@@ -285,7 +285,7 @@ func lie(t *testing.T, b []byte, inFooter bool, old, new string) {
 	}
 	for range 2 {
 		at := bytes.LastIndex(part, []byte(old))
-		if at < 0 || covered > 16384 {
+		if at < 0 || covered > 4096 {
 			t.Fatalf("%q is at %d, checksums at %d", old, at, covered)
 		}
 		copy(part[at:], new)

@@ -139,7 +139,7 @@ func digestRows(digest interface{ Write([]byte) (int, error) }, s *Snapshot, v *
 		return err
 	}
 	for _, r := range runs {
-		fmt.Fprintln(digest, r.Events(), r.Pages())
+		fmt.Fprintln(digest, r.Events()) // pages are not known where their index is damaged, and then all are read
 		for _, spans := range [][]Span{nil, {{From: r.Rows() / 2, To: r.Rows()/2 + 1}}} {
 			columns, err := r.Read(ctx, fieldNames(v.Columns()), spans)
 			if err != nil {

@@ -153,11 +153,23 @@ func sortOrderOf(s *iceberg.Schema, names []string) (table.SortOrder, error) {
 }
 
 // parquetColumns returns how columns are written. Those of the sort order grow from row to row.
+// Pages of keys and times are short: of them whole pages have to be decoded for few rows, where other columns can be read at those rows.
+const (
+	keyPageRows  = 4096
+	timePageRows = 1024
+)
+
 func parquetColumns(columns []column, order []string) []parquetio.ColumnSpec {
 	specs := make([]parquetio.ColumnSpec, len(columns))
 	for i, c := range columns {
 		specs[i] = parquetio.ColumnSpec{Name: c.Name, Type: c.Type, Required: c.required, FieldID: c.id, ElementID: c.element,
 			Ordered: slices.Contains(order, c.Name)}
+		switch {
+		case c.Name == feature.EventTimeColumn || c.Name == feature.CreatedTimeColumn:
+			specs[i].PageRows = timePageRows
+		case specs[i].Ordered:
+			specs[i].PageRows = keyPageRows
+		}
 	}
 	return specs
 }

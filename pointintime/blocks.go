@@ -24,6 +24,36 @@ func (b blocks[K]) begin(i int) int {
 	return int(b.ends[i-1])
 }
 
+// near returns the blocks of the given keys, which ascend and may repeat, and the spans of their rows, of which the blocks' rows have been read from
+// spans.
+func (b blocks[K]) near(keys []K, spans []offline.Span) (blocks[K], []offline.Span) {
+	var out blocks[K]
+	var rows []offline.Span
+	span, begin := 0, 0 // the first row of the span among those that were read
+	eachKey(keys, b, func(s, _, from, to int) {
+		last := int32(0)
+		if n := len(out.ends); n > 0 {
+			last = out.ends[n-1]
+		}
+		out.keys, out.ends = append(out.keys, keys[s]), append(out.ends, last+int32(to-from))
+		for from < to {
+			for from-begin >= spans[span].To-spans[span].From {
+				begin += spans[span].To - spans[span].From
+				span++
+			}
+			at := spans[span].From + from - begin
+			n := min(to-from, spans[span].To-at)
+			if k := len(rows); k > 0 && rows[k-1].To == at {
+				rows[k-1].To += n
+			} else {
+				rows = append(rows, offline.Span{From: at, To: at + n})
+			}
+			from += n
+		}
+	})
+	return out, rows
+}
+
 // blocksOf returns so many rows by key, of which parts hold the parts.
 func blocksOf[K keysort.Ordered](parts []offline.Runs, rows int, keysOf func([]arrow.Array, int) []K) blocks[K] {
 	switch {

@@ -56,7 +56,7 @@ func historyOf[K keysort.Ordered](ctx context.Context, view *feature.View, key [
 		if len(spans) == 0 || !overlaps(run.Events(), ranges) {
 			continue
 		}
-		h, err := j.read(ctx, run, spans)
+		h, spans, err := j.readNear(ctx, run, sp, spans)
 		if err != nil {
 			return nil, err
 		}

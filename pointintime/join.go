@@ -223,8 +223,9 @@ func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *sha
 		if spans[r] = j.spans(run, sp); len(spans[r]) == 0 {
 			continue
 		}
-		h, err := j.read(ctx, run, spans[r])
-		if err != nil {
+		var h history[K]
+		var err error
+		if h, spans[r], err = j.readNear(ctx, run, sp, spans[r]); err != nil {
 			return err
 		}
 		joining := j.o.Stats.Start(stages.Join)
@@ -270,14 +271,55 @@ func (j *joiner[K]) spans(run Run, sp spine[K]) []offline.Span {
 	return spans
 }
 
+// readNear returns those of the rows of spans for the walk which have sp's keys, and where they are, as far as it pays to leave others out. The caller
+// releases them.
+func (j *joiner[K]) readNear(ctx context.Context, run Run, sp spine[K], spans []offline.Span) (history[K], []offline.Span, error) {
+	const rowsOfKeyMin = 64 // of spans, for each row of the spine: below, times are read sooner than left out
+	rows := rowsOf(spans)
+	if rows < rowsOfKeyMin*len(sp.keys) {
+		h, err := j.read(ctx, run, spans)
+		return h, spans, err
+	}
+	decoding := j.o.Stats.Start(stages.Decode)
+	keys, err := run.Keys(ctx, spans)
+	if err != nil {
+		return history[K]{}, nil, err
+	}
+	decoding.Stop(0, 0)
+	near, spans := blocksOf(keys, rows, j.keysOf).near(sp.keys, spans)
+	if len(spans) == 0 {
+		return history[K]{}, nil, nil
+	}
+	h, err := j.readTimes(ctx, run, near, spans)
+	return h, spans, err
+}
+
 // read returns the rows of spans for the walk, to be released by the caller.
 func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (history[K], error) {
 	decoding := j.o.Stats.Start(stages.Decode)
-	columns, err := run.Read(ctx, j.columns, spans)
+	keys, err := run.Keys(ctx, spans)
 	if err != nil {
 		return history[K]{}, err
 	}
-	keys, err := run.Keys(ctx, spans)
+	decoding.Stop(0, 0)
+	h, err := j.readTimes(ctx, run, blocksOf(keys, rowsOf(spans), j.keysOf), spans)
+	for _, k := range keys {
+		h.columns = append(h.columns, k.Values)
+	}
+	return h, err
+}
+
+func rowsOf(spans []offline.Span) (rows int) {
+	for _, s := range spans {
+		rows += s.To - s.From
+	}
+	return rows
+}
+
+// readTimes returns the rows of spans, whose keys are known.
+func (j *joiner[K]) readTimes(ctx context.Context, run Run, keys blocks[K], spans []offline.Span) (history[K], error) {
+	decoding := j.o.Stats.Start(stages.Decode)
+	columns, err := run.Read(ctx, j.columns, spans)
 	if err != nil {
 		return history[K]{}, err
 	}
@@ -286,10 +328,7 @@ func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (hi
 	if !ok || events.NullN() > 0 {
 		return history[K]{}, feature.Errorf(feature.ErrCorrupt, "view %s: stored history has event times that are NULL or no timestamps", j.q.View.Name)
 	}
-	h := history[K]{blocks: blocksOf(keys, events.Len(), j.keysOf), events: keysort.Timestamps(events), columns: columns}
-	for _, k := range keys {
-		h.columns = append(h.columns, k.Values)
-	}
+	h := history[K]{blocks: keys, events: keysort.Timestamps(events), columns: columns}
 	if n := len(h.ends); len(h.keys) != n || n > 0 && int(h.ends[n-1]) != len(h.events) {
 		return history[K]{}, fmt.Errorf("view %s: keys of other rows than its %d event times", j.q.View.Name, len(h.events))
 	}

@@ -153,8 +153,9 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memo
 		if w.spans[r] = j.spans(run, w.sp); len(w.spans[r]) == 0 {
 			continue
 		}
-		h, err := j.read(ctx, run, w.spans[r])
-		if err != nil {
+		var h history[K]
+		var err error
+		if h, w.spans[r], err = j.readNear(ctx, run, w.sp, w.spans[r]); err != nil {
 			return err
 		}
 		joining := j.o.Stats.Start(stages.Join)

@@ -14,7 +14,7 @@ import (
 
 // The checksums of a file that [Writer] wrote lie in front of its footer, where no other reader looks. Numbers are little-endian:
 //
-//	4 each  CRC-32C of each block of 16 KiB, from the first byte of the file; the last block is what remains
+//	4 each  CRC-32C of each block of 4 KiB, from the first byte of the file; the last block is what remains
 //	4       CRC-32C of the footer, its length and PAR1
 //	8       how many bytes the blocks have, which is where the checksums begin
 //	4       CRC-32C of all these numbers
@@ -31,7 +31,7 @@ const (
 	checksumsTail  = 4 + 8 + 4 + 8
 	// blockBytes is what is read at least: a lookup of few rows reads more than it needs, by half a block at each end, and the
 	// checksums of a file of 256 MiB are 64 KiB.
-	blockBytes = 16 << 10
+	blockBytes = 4 << 10
 )
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }

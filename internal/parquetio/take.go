@@ -2,8 +2,10 @@ package parquetio
 
 import (
 	"sort"
+	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -34,6 +36,9 @@ func (f *File) Take(rowGroup int, path string, t feature.Type, rows []int32) (ou
 }
 
 func (c *columnCursor[T]) pick(rows []int32) error {
+	if c.sparse(rows) {
+		return c.pickPlaces(rows)
+	}
 	row := 0 // where the cursor stands
 	for len(rows) > 0 {
 		if c.level == c.levels && (row == 0 || c.walk.off >= c.walk.ahead) {
@@ -58,6 +63,51 @@ func (c *columnCursor[T]) pick(rows []int32) error {
 		c.forward(last + 1 - row)
 		row, rows = last+1, rows[n:]
 	}
+	return nil
+}
+
+// sparse reports whether rows are so few that reading each where it lies takes less than reading their pages, and whether it is known where they lie: plain
+// numbers without NULLs end a page that is not compressed. That it is not, its size says; that it is so at all, only of files of our own, of which every byte
+// that is read is checked.
+func (c *columnCursor[T]) sparse(rows []int32) bool {
+	w := c.walk
+	m := &w.chunk.MetaData
+	if c.view == nil || w.file.sums == nil || w.column.maxRep > 0 || m.Statistics.NullCount > 0 || int64(len(rows))*4*blockBytes > m.TotalCompressedSize {
+		return false
+	}
+	for _, e := range m.Encoding {
+		if e != format.Plain && e != format.RLE {
+			return false
+		}
+	}
+	width := int64(unsafe.Sizeof(*new(T)))
+	for _, r := range rows {
+		i := w.indexed(int(r))
+		if i < 0 || int64(w.index[i].CompressedPageSize) < width*w.pageRows(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// pickPlaces collects rows, of which sparse has said that it can.
+func (c *columnCursor[T]) pickPlaces(rows []int32) error {
+	w, width := c.walk, int64(unsafe.Sizeof(*new(T)))
+	c.picked = c.picked[:0]
+	for _, r := range rows {
+		i := w.indexed(int(r))
+		p := &w.index[i]
+		at := p.Offset + int64(p.CompressedPageSize) - width*(w.pageRows(i)-int64(r)+p.FirstRowIndex)
+		b := w.buffer.at(at, width)
+		if b == nil {
+			var err error
+			if b, err = w.file.read(&w.buffer, at, width); err != nil {
+				return err
+			}
+		}
+		c.picked = append(c.picked, c.view(b, 1)...)
+	}
+	c.sink.add(c.picked)
 	return nil
 }
 

@@ -293,6 +293,15 @@ func (w *walker) indexed(row int) int {
 	return sort.Search(len(w.index), func(i int) bool { return w.index[i].FirstRowIndex > int64(row) }) - 1
 }
 
+// pageRows returns the rows of page i of the index.
+func (w *walker) pageRows(i int) int64 {
+	end := int64(w.file.groups[w.group].Rows)
+	if i+1 < len(w.index) {
+		end = w.index[i+1].FirstRowIndex
+	}
+	return end - w.index[i].FirstRowIndex
+}
+
 // jump moves to page i of the index from a page that begins with row. The values jumped over count as walked; how
 // many they are is known of a flat column, for a list the pages are counted instead.
 func (w *walker) jump(i, row int) error {
@@ -308,11 +317,7 @@ func (w *walker) jump(i, row int) error {
 	if err != nil {
 		return w.ended(err)
 	}
-	last := int64(w.file.groups[w.group].Rows)
-	if i+1 < len(w.index) {
-		last = w.index[i+1].FirstRowIndex
-	}
-	if p.kind != format.DataPage && p.kind != format.DataPageV2 || p.rows >= 0 && int64(p.rows) != last-to.FirstRowIndex {
+	if p.kind != format.DataPage && p.kind != format.DataPageV2 || p.rows >= 0 && int64(p.rows) != w.pageRows(i) {
 		return w.corrupt("it is not what the offset index says")
 	}
 	return nil

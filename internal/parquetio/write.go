@@ -27,6 +27,8 @@ type ColumnSpec struct {
 	Ordered bool
 	// Meaning, where it is set, is what the file says of integers, in place of what Type says.
 	Meaning Meaning
+	// PageRows, where it is less than that of all columns, bounds the rows of a page.
+	PageRows int
 	// FieldID is the column's Iceberg field id; 0 writes none. ElementID is that of a list's elements.
 	FieldID, ElementID int
 }

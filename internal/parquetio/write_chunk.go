@@ -34,7 +34,10 @@ func (c *chunk) moveTo(offset int64) {
 
 // encodeChunk encodes arrays, one column of a row group, in the memory of pages.
 func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pages []byte) (chunk, error) {
-	e := chunkEncoder{spec: spec, opts: opts, values: newValues(spec.Type.Kind), present: 1}
+	e := chunkEncoder{spec: spec, opts: opts, pageRows: opts.PageRows, values: newValues(spec.Type.Kind), present: 1}
+	if spec.PageRows > 0 {
+		e.pageRows = min(e.pageRows, spec.PageRows)
+	}
 	if spec.Required {
 		e.present = 0
 	}
@@ -75,6 +78,7 @@ type chunkEncoder struct {
 	chunk
 	spec       ColumnSpec
 	opts       *WriterOptions
+	pageRows   int   // the most of a page
 	present    uint8 // the definition level of a value
 	dictionary dictionary
 
@@ -92,7 +96,7 @@ type chunkEncoder struct {
 // write adds the rows of a.
 func (e *chunkEncoder) write(a arrow.Array) error {
 	for from := 0; from < a.Len(); {
-		n := min(a.Len()-from, e.opts.PageRows-e.rows)
+		n := min(a.Len()-from, e.pageRows-e.rows)
 		if list, ok := a.(*array.List); ok {
 			n = rowsWithin(n, func(i int) int {
 				begin, _ := list.ValueOffsets(from)
@@ -106,7 +110,7 @@ func (e *chunkEncoder) write(a arrow.Array) error {
 			e.count += n
 		}
 		from, e.rows = from+n, e.rows+n
-		if e.rows == e.opts.PageRows || e.values.size() >= writtenPageBytesMax {
+		if e.rows == e.pageRows || e.values.size() >= writtenPageBytesMax {
 			if err := e.endPage(); err != nil {
 				return err
 			}
