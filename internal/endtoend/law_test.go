@@ -279,6 +279,9 @@ func (w *lawWorld) checkOnline(t *rapid.T) {
 		if !w.def.views[0].matches() || !w.def.views[1].matches() || !ref.view.current {
 			continue // a lookup says so, or what it says is of an earlier state
 		}
+		if errors.Is(err, feature.ErrUnavailable) && (!w.def.views[0].current || !w.def.views[1].current) {
+			continue // what is there of the other view was published before its rows were defined anew
+		}
 		w.must(err)
 		verified, err := w.engine.Verify(context.Background(), w.service("svc").Refs[r].View, materialize.VerifyRequest{})
 		if err != nil || !verified.OK() {
