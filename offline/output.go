@@ -2,6 +2,7 @@ package offline
 
 import (
 	"bufio"
+	"io"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -9,6 +10,8 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/behind"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/parquetio"
 	"github.com/asof-store/asof/internal/stages"
 )
@@ -33,7 +36,7 @@ type output struct {
 	loose   int // the first of the pending rows that does not tie with the one before it; -1: none
 
 	file    *durableFile
-	buffer  *bufio.Writer
+	buffer  buffer
 	parquet *parquetio.Writer
 	group   int64 // bytes of the file's last row group
 
@@ -178,7 +181,7 @@ func (o *output) openFile() error {
 		return err
 	}
 	opts := o.run.store.opts
-	o.file, o.buffer = f, bufio.NewWriterSize(f, 1<<20)
+	o.file, o.buffer = f, o.run.store.buffer(f)
 	parquetOpts := parquetio.WriterOptions{RowGroupRows: opts.RowGroupRows, PageRows: opts.PageRows, Stats: o.stats}
 	if o.orderID != nil {
 		parquetOpts.KeyValues = map[string]string{sortedBy: sortedByASOF}
@@ -195,7 +198,7 @@ func (o *output) closeFile() error {
 	}
 	stats, err := o.parquet.Close()
 	if err == nil {
-		err = o.buffer.Flush()
+		err = o.buffer.Finish()
 	}
 	path := o.file.Name()
 	if err == nil {
@@ -204,7 +207,7 @@ func (o *output) closeFile() error {
 		clock.Stop(0, 0)
 	}
 	if err != nil {
-		o.file.abandon()
+		o.abandon()
 		return feature.Errorf(feature.KindOf(err), "view %s: writing %s: %w", o.run.view, path, err)
 	}
 	o.file, o.parquet, o.group = nil, nil, 0
@@ -226,6 +229,28 @@ func (o *output) close() error {
 // abandon closes an open file after an error.
 func (o *output) abandon() {
 	if o.file != nil {
+		_ = o.buffer.Finish() // there is an error already
 		o.file.abandon()
 	}
 }
+
+// buffer is what a data file is written through.
+type buffer interface {
+	io.Writer
+	Finish() error // writes what is left; it may be called again
+}
+
+// buffer returns one that writes to f, behind its caller on a real disk. Others are those of tests, and want the same operations in the same order each
+// time.
+func (s *Store) buffer(f io.Writer) buffer {
+	if _, real := s.opts.Disk.(disk.OS); real {
+		return behind.NewWriter(f)
+	}
+	return inTurn{bufio.NewWriterSize(f, 1<<20)}
+}
+
+// inTurn writes when it is full.
+type inTurn struct{ *bufio.Writer }
+
+// Finish writes what is left.
+func (b inTurn) Finish() error { return b.Flush() }

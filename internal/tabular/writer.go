@@ -1,7 +1,6 @@
 package tabular
 
 import (
-	"bufio"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/behind"
 )
 
 // WriterOptions are the options of [Create]; the zero value works.
@@ -33,7 +33,7 @@ type Writer struct {
 	opts    WriterOptions
 	file    *os.File // the temporary file; nil after Commit and Abort
 	sink    *sink
-	buffer  *bufio.Writer
+	behind  *behind.Writer
 	encoder encoder
 	schema  *arrow.Schema
 	rows    int64
@@ -67,9 +67,9 @@ func Create(path string, schema *arrow.Schema, opts WriterOptions) (*Writer, err
 		out = opts.wrap(out)
 	}
 	w.sink = &sink{out: out}
-	w.buffer = bufio.NewWriterSize(w.sink, 1<<20)
+	w.behind = behind.NewWriter(w.sink)
 	err = guard(func() (err error) {
-		w.encoder, err = newEncoder(format, struct{ io.Writer }{w.buffer}, schema)
+		w.encoder, err = newEncoder(format, struct{ io.Writer }{w.behind}, schema)
 		return err
 	})
 	if err != nil {
@@ -141,7 +141,7 @@ func (w *Writer) Finish() error {
 	err := guard(w.encoder.finish)
 	if err != nil {
 		err = w.encodeFault(err)
-	} else if err = w.fault(w.buffer.Flush()); err == nil {
+	} else if err = w.fault(w.behind.Finish()); err == nil {
 		err = w.step("sync", w.file.Sync)
 	}
 	if err == nil {
@@ -176,6 +176,9 @@ func (w *Writer) Commit() error {
 func (w *Writer) Abort() {
 	if w.file == nil {
 		return
+	}
+	if w.behind != nil {
+		_ = w.behind.Finish() // an error concerns the same bytes
 	}
 	w.file.Close()           // an error here concerns bytes that nobody wants
 	os.Remove(w.file.Name()) // what it leaves is a hidden file that nothing reads
@@ -227,6 +230,7 @@ func (w *Writer) fault(err error) error {
 
 // encodeFault is fault for an error that an encoder returned: where the file took all bytes, the table is at fault.
 func (w *Writer) encodeFault(err error) error {
+	_ = w.behind.Finish() // the sink has its error
 	switch {
 	case w.sink.failed != nil:
 		return w.fault(w.sink.failed)

@@ -1,0 +1,92 @@
+// Package behind writes behind its caller, who meanwhile makes what is to be written next.
+package behind
+
+import (
+	"io"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// pieceBytes is what is written at a time.
+	pieceBytes = 1 << 20
+	// piecesMax bounds the pieces that there are: those that are filled, those that wait, and the one that is being written.
+	piecesMax = 16
+)
+
+// Writer hands what is written to it on to another writer, in order, from a goroutine of its own, which ends with [Writer.Finish]. It belongs to one
+// goroutine. An error of the other writer comes with a later call, at the latest with that of Finish; nothing is written after it.
+type Writer struct {
+	out    io.Writer
+	piece  []byte      // being filled; nil: none
+	free   chan []byte // pieces, nil for those that have never been used
+	full   chan []byte
+	group  errgroup.Group
+	failed atomic.Pointer[error]
+	done   bool
+}
+
+// NewWriter returns a writer to out. Finish has to be called, also after an error.
+func NewWriter(out io.Writer) *Writer {
+	w := &Writer{out: out, free: make(chan []byte, piecesMax), full: make(chan []byte, piecesMax)}
+	for range piecesMax {
+		w.free <- nil
+	}
+	w.group.Go(w.run)
+	return w
+}
+
+// run writes pieces until there are no more to come. There are as many as free has room for, so that it never waits to give one back.
+func (w *Writer) run() error {
+	for piece := range w.full {
+		if w.failed.Load() == nil {
+			if _, err := w.out.Write(piece); err != nil {
+				w.failed.Store(&err)
+			}
+		}
+		w.free <- piece
+	}
+	return w.err()
+}
+
+func (w *Writer) err() error {
+	if err := w.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Write takes a copy of b.
+func (w *Writer) Write(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; {
+		if err := w.err(); err != nil {
+			return 0, err
+		}
+		if w.piece == nil {
+			if w.piece = <-w.free; w.piece == nil {
+				w.piece = make([]byte, 0, pieceBytes)
+			}
+			w.piece = w.piece[:0]
+		}
+		n := min(len(rest), cap(w.piece)-len(w.piece))
+		w.piece, rest = append(w.piece, rest[:n]...), rest[n:]
+		if len(w.piece) == cap(w.piece) {
+			w.full <- w.piece
+			w.piece = nil
+		}
+	}
+	return len(b), nil
+}
+
+// Finish writes what is left and returns when nothing is on its way any more. It may be called again, and says the same.
+func (w *Writer) Finish() error {
+	if !w.done {
+		w.done = true
+		if len(w.piece) > 0 {
+			w.full <- w.piece
+		}
+		close(w.full)
+	}
+	return w.group.Wait()
+}
