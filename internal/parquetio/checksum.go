@@ -30,8 +30,10 @@ const (
 	checksumBytes  = 4
 	checksumsTail  = 4 + 8 + 4 + 8
 	// blockBytes is what is read at least: a lookup of few rows reads more than it needs, by half a block at each end, and the
-	// checksums of a file of 256 MiB are 64 KiB.
+	// checksums of a file of 256 MiB are 256 KiB.
 	blockBytes = 4 << 10
+	// blockBytesOnce is what blocks had before; which of the two, the number of checksums says.
+	blockBytesOnce = 16 << 10
 )
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
@@ -80,6 +82,7 @@ func (c *checksummer) finish(footer []byte) (int64, error) {
 // checksums are those of an open file.
 type checksums struct {
 	covered int64  // bytes that the blocks have
+	block   int64  // bytes of a block
 	blocks  []byte // a checksum each
 }
 
@@ -99,7 +102,11 @@ func (f *File) readChecksums(footer []byte) error {
 	}
 	covered := int64(binary.LittleEndian.Uint64(tail[4:]))
 	blocks := begin - checksumsTail - covered
-	if covered < magicBytes || blocks < 0 || blocks != (covered+blockBytes-1)/blockBytes*checksumBytes {
+	block := int64(blockBytes)
+	if blocks != blocksOf(covered, block) {
+		block = blockBytesOnce
+	}
+	if covered < magicBytes || blocks < 0 || blocks != blocksOf(covered, block) {
 		return f.corrupt("its checksums cannot be those of %d bytes", covered)
 	}
 	sums := make([]byte, blocks)
@@ -113,9 +120,12 @@ func (f *File) readChecksums(footer []byte) error {
 	if crc32.Checksum(footer, castagnoli()) != binary.LittleEndian.Uint32(tail[:]) {
 		return f.corrupt("its footer, at byte %d, does not match its checksum", begin)
 	}
-	f.sums = &checksums{covered: covered, blocks: sums}
+	f.sums = &checksums{covered: covered, block: block, blocks: sums}
 	return nil
 }
+
+// blocksOf returns how many bytes the checksums take of so many bytes in blocks.
+func blocksOf(covered, block int64) int64 { return (covered + block - 1) / block * checksumBytes }
 
 // Checksummed reports whether the file has a checksum for each of its bytes, as those of [Writer] have: what is read is held
 // against it.
@@ -152,7 +162,7 @@ func (f *File) read(p *piece, off, n int64) ([]byte, error) {
 	}
 	from, to := off, off+n
 	if f.sums != nil {
-		from, to = off-off%blockBytes, min(f.sums.covered, to+blockBytes-1-(to+blockBytes-1)%blockBytes)
+		from, to = off-off%f.sums.block, min(f.sums.covered, to+f.sums.block-1-(to+f.sums.block-1)%f.sums.block)
 	}
 	have := p.at(from, 0)
 	have = have[:min(len(have), int(to-from))]
@@ -177,9 +187,9 @@ func (f *File) damaged(b []byte, from int64) int64 {
 	if f.sums == nil {
 		return -1
 	}
-	for at := from; len(b) > 0; at += blockBytes {
-		k := min(len(b), blockBytes)
-		if crc32.Checksum(b[:k], castagnoli()) != binary.LittleEndian.Uint32(f.sums.blocks[at/blockBytes*checksumBytes:]) {
+	for at := from; len(b) > 0; at += f.sums.block {
+		k := min(len(b), int(f.sums.block))
+		if crc32.Checksum(b[:k], castagnoli()) != binary.LittleEndian.Uint32(f.sums.blocks[at/f.sums.block*checksumBytes:]) {
 			return at
 		}
 		b = b[k:]
@@ -189,7 +199,7 @@ func (f *File) damaged(b []byte, from int64) int64 {
 
 // damage says what is wrong with the block at the given byte, and what lies in it.
 func (f *File) damage(at int64) string {
-	to := min(at+blockBytes, f.sums.covered)
+	to := min(at+f.sums.block, f.sums.covered)
 	var parts []string
 	note := func(name string, from, length int64) {
 		if from < to && at < from+length && !slices.Contains(parts, name) {
@@ -228,8 +238,8 @@ func (f *File) Verify(ctx context.Context, progress func(bytes int64), report fu
 		if err := f.readAt(b, at); err != nil {
 			return err
 		}
-		for from := 0; from < len(b); from += blockBytes {
-			if bad := f.damaged(b[from:min(from+blockBytes, len(b))], at+int64(from)); bad >= 0 {
+		for from := 0; from < len(b); from += int(f.sums.block) {
+			if bad := f.damaged(b[from:min(from+int(f.sums.block), len(b))], at+int64(from)); bad >= 0 {
 				report(f.damage(bad))
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -194,5 +195,35 @@ func TestDamageIsNamed(t *testing.T) {
 	want := fmt.Sprintf("damaged: corrupt Parquet file: bytes [%d, %d) do not match their checksum (row group 0, column timestamp; row group 0, column list; ", at-at%blockBytes, at-at%blockBytes+blockBytes)
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Error(err)
+	}
+}
+
+// TestChecksumsOfLargerBlocks reads a file whose checksums are as they were before, of blocks of 16 KiB, and finds damage in it.
+func TestChecksumsOfLargerBlocks(t *testing.T) {
+	b := everyKind(t)
+	footer := len(b) - 8 - int(binary.LittleEndian.Uint32(b[len(b)-8:]))
+	begin := int(binary.LittleEndian.Uint64(b[footer-20:]))
+	if begin <= 16<<10 {
+		t.Fatalf("%d bytes are one block", begin)
+	}
+	crc := func(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+	var sums []byte
+	for from := 0; from < begin; from += 16 << 10 {
+		sums = binary.LittleEndian.AppendUint32(sums, crc(b[from:min(from+16<<10, begin)]))
+	}
+	sums = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(sums, crc(b[footer:])), uint64(begin))
+	sums = append(binary.LittleEndian.AppendUint32(sums, crc(sums)), "asof crc"...)
+	older := slices.Concat(b[:begin], sums, b[footer:])
+	want, err := readingOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readingOf(older)
+	if err != nil || got.text != want.text {
+		t.Fatalf("it is read otherwise: %v", err)
+	}
+	older[begin-1] ^= 1
+	if _, err := readingOf(older); feature.KindOf(err) != feature.ErrCorrupt {
+		t.Errorf("damage is %v", err)
 	}
 }
