@@ -169,8 +169,7 @@ func (r *Run) FirstKeyBounds() (min, max feature.Key, ok bool) {
 	return r.min, r.max, r.min != nil && r.max != nil
 }
 
-// Pages returns the pages of the first key column, which cover the run; nil when they are not known. Other columns' pages
-// begin at the same rows, except very wide ones.
+// Pages returns the pages of the first key column, which cover the run; nil when they are not known. Those of other columns have other numbers of rows.
 func (r *Run) Pages() []Page { return r.pages }
 
 // Read returns the named columns of the rows in spans, which are ascending and disjoint; nil spans are all rows. A column

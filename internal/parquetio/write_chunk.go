@@ -72,8 +72,7 @@ func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pag
 	return e.chunk, nil
 }
 
-// chunkEncoder encodes the column of a row group in pages of equal row counts, so that the pages of all columns without very wide values
-// begin at the same rows.
+// chunkEncoder encodes the column of a row group in pages of equal row counts, save for very wide values.
 type chunkEncoder struct {
 	chunk
 	spec       ColumnSpec
