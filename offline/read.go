@@ -185,22 +185,15 @@ func (r *Run) Take(ctx context.Context, columns []string, rows []int32) ([]arrow
 
 // Keys returns the key parts of the rows in spans, which are as those of [Run.Read]. Those of sorted rows come in runs.
 func (r *Run) Keys(ctx context.Context, spans []Span) ([]Runs, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	names := make([]string, len(r.snapshot.keys))
 	for i, k := range r.snapshot.keys {
 		names[i] = k.Name
 	}
-	h, err := r.snapshot.handles.acquire(r.file)
+	h, order, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer r.snapshot.handles.release(h)
-	order, err := r.sortedOrder(h)
-	if err != nil {
-		return nil, err
-	}
 	all := make([]Runs, len(names))
 	if order != nil {
 		arrays, err := r.columns(ctx, names, selection{spans: spans, rows: rowsIn(spans, r.rows)})
@@ -234,20 +227,29 @@ type selection struct {
 	rows   int
 }
 
-// columns reads the named columns of some rows.
-func (r *Run) columns(ctx context.Context, columns []string, of selection) ([]arrow.Array, error) {
+// open returns the run's file, which the caller releases, and the sorted order of its rows.
+func (r *Run) open(ctx context.Context) (_ *handle, order []int32, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	h, err := r.snapshot.handles.acquire(r.file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if order, err = r.sortedOrder(h); err != nil {
+		r.snapshot.handles.release(h)
+		return nil, nil, err
+	}
+	return h, order, nil
+}
+
+// columns reads the named columns of some rows.
+func (r *Run) columns(ctx context.Context, columns []string, of selection) ([]arrow.Array, error) {
+	h, order, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer r.snapshot.handles.release(h)
-	order, err := r.sortedOrder(h)
-	if err != nil {
-		return nil, err
-	}
 	arrays := make([]arrow.Array, len(columns))
 	decoded := map[decodedAs]arrow.Array{}
 	for i, name := range columns {

@@ -42,7 +42,7 @@ func TestSlowWrite(t *testing.T) {
 				begun := time.Now()
 				kv.fail = func(ops int) (int, error) {
 					kv.fail = nil
-					time.Sleep(time.Second)
+					time.Sleep(time.Second) // of the test's clock
 					return ops, c.fails
 				}
 				if err := p.guard(p.flush); err != nil || time.Since(begun) > 0 {
@@ -51,7 +51,7 @@ func TestSlowWrite(t *testing.T) {
 				if err := c.end(p); !errors.Is(err, c.fails) {
 					t.Errorf("it ended with %v, not %v", err, c.fails)
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(time.Minute) // of the test's clock
 				if len(kv.rows) != c.remain {
 					t.Errorf("%d keys remain, not %d", len(kv.rows), c.remain)
 				}

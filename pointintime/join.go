@@ -184,7 +184,7 @@ func (j *joiner[K]) sorted(rows keysort.Part[K], memory *shardMemory[K]) spine[K
 	sorting := j.o.Stats.Start(stages.Sort)
 	rows = rows.Sorted(&memory.sort)
 	sorting.Stop(int64(len(rows.Rows)), 0)
-	memory.horizon = sized(memory.horizon, len(rows.Rows))
+	memory.horizon = slices.Grow(memory.horizon[:0], len(rows.Rows))[:len(rows.Rows)]
 	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: memory.horizon, latest: noEvent, rows: rows.Rows}
 	for s, q := range sp.asOf {
 		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
@@ -372,11 +372,11 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 		if len(hits) == 0 {
 			continue
 		}
-		memory.to, memory.from = sized(memory.to, len(hits)), sized(memory.from, len(hits))
-		to, from := memory.to, memory.from
-		for i, s := range hits {
-			to[i], from[i] = sp.rows[s], m.row[s]
+		memory.to, memory.from = memory.to[:0], memory.from[:0]
+		for _, s := range hits {
+			memory.to, memory.from = append(memory.to, sp.rows[s]), append(memory.from, m.row[s])
 		}
+		to, from := memory.to, memory.from
 		memory.rows = distinctRows(memory.rows[:0], from, spans[r])
 		rows := memory.rows
 		for c, f := range j.q.Features {
@@ -410,12 +410,4 @@ func distinctRows(rows, matches []int32, spans []offline.Span) []int32 {
 		matches[i] = int32(len(rows) - 1)
 	}
 	return rows
-}
-
-// sized returns a slice of n elements, s itself where its capacity allows.
-func sized[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
 }

@@ -77,3 +77,37 @@ func TestShards(t *testing.T) {
 		}
 	}
 }
+
+// TestFewRows joins spines that are far shorter than the history of the pages that they touch, of which the rows of other keys are then left out.
+func TestFewRows(t *testing.T) {
+	const keys, events = 100, 40
+	view := &feature.View{Name: "v", Keys: []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}},
+		Features: []feature.Feature{{Field: feature.Field{Name: "f", Type: feature.Scalar(feature.Int64)}}}}
+	var rows [2][]testRow // a run each; an event time is in one of them
+	for key := range int64(keys) {
+		for e := range int64(events) {
+			rows[e%2] = append(rows[e%2], testRow{key: []any{key}, encoded: feature.AppendKeyInt64(nil, key), event: feature.Time(e), created: feature.MinTime, features: []any{key*events + e}})
+		}
+	}
+	runs := []Run{newMemoryRun(view, rows[0], 500), newMemoryRun(view, rows[1], 0)}
+	random := rand.New(rand.NewPCG(3, 4))
+	for n := 1; n <= 30; n++ {
+		asked, times := array.NewInt64Builder(memory.DefaultAllocator), array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
+		for range n {
+			asked.Append(random.Int64N(keys + 3))
+			times.Append(arrow.Timestamp(random.Int64N(events+5) - 2))
+		}
+		question := Question{View: view, Features: []int{0}, Keys: []arrow.Array{asked.NewArray()}, Times: times.NewTimestampArray()}
+		answer, err := Join(context.Background(), question, runs, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			key, q := question.Keys[0].(*array.Int64).Value(i), int64(question.Times.Value(i))
+			found, want := key < keys && q >= 0, key*events+min(q, events-1)
+			if answer.Found(i) != found || found && answer.Columns[0].Values.(*array.Int64).Value(i) != want {
+				t.Fatalf("key %d at %d: found %v, %v, want %v, %d", key, q, answer.Found(i), answer.Columns[0].Values, found, want)
+			}
+		}
+	}
+}

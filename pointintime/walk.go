@@ -2,6 +2,7 @@ package pointintime
 
 import (
 	"container/heap"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -50,12 +51,12 @@ type matches struct {
 // newMatches returns matches of so many rows, none of which has one yet.
 func (m *shardMemory[K]) newMatches(rows int, created bool) matches {
 	of := &m.matches
-	of.run, of.row, of.events = sized(of.run, rows), sized(of.row, rows), sized(of.events, rows)
+	of.run, of.row, of.events = slices.Grow(of.run[:0], rows)[:rows], slices.Grow(of.row[:0], rows)[:rows], slices.Grow(of.events[:0], rows)[:rows]
 	for i := range of.run {
 		of.run[i] = -1
 	}
 	if created {
-		of.created = sized(of.created, rows)
+		of.created = slices.Grow(of.created[:0], rows)[:rows]
 	}
 	return *of
 }

@@ -39,6 +39,9 @@ stands a manifest (FILE.manifest.json) of what it was made of and what it holds.
 			if err != nil || !stats {
 				return err
 			}
+			if err := a.printf("\n"); err != nil {
+				return err
+			}
 			return a.printStages(manifest.Stages)
 		},
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/progress"
-	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/internal/tabular"
 	"github.com/asof-store/asof/materialize"
 )
@@ -114,7 +113,7 @@ func (a *app) materialize(cmd *cobra.Command, names []string, request materializ
 		if !stats {
 			continue
 		}
-		if printErr := stages.Print(a.stdout, r.Stages, progress.Count, sizeText); printErr != nil {
+		if printErr := a.printStages(r.Stages); printErr != nil {
 			return printErr
 		}
 	}

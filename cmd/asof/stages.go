@@ -7,8 +7,5 @@ import (
 
 // printStages shows where the time of a run went.
 func (a *app) printStages(work []stages.Work) error {
-	if err := a.printf("\n"); err != nil {
-		return err
-	}
 	return stages.Print(a.stdout, work, progress.Count, sizeText)
 }

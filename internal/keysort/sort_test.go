@@ -135,3 +135,22 @@ func TestTextThatDiffersInZeros(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// BenchmarkSorted sorts a shard of a spine: keys and times that fit a word together, and some that do not.
+func BenchmarkSorted(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for name, keys := range map[string]int64{"one word": 1 << 18, "two words": math.MaxInt64} {
+		p := newPart[int64](1 << 17)
+		for i := range p.Rows {
+			p.Rows[i], p.Keys[i], p.Times[i] = uint32(i), random.Int64N(keys), random.Int64N(31e12)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var m Memory[int64]
+			for b.Loop() {
+				p.Sorted(&m)
+			}
+			b.ReportMetric(float64(len(p.Rows))*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}

@@ -61,7 +61,7 @@ func (r *csvReader) Where(row int) string {
 
 // fault gives a failure to read its kind; what the scanner found wrong has one.
 func (r *csvReader) fault(err error) error {
-	if r.file.failed != nil {
+	if r.file.failed.Load() != nil {
 		return r.file.damaged(err)
 	}
 	return err

@@ -14,7 +14,7 @@ import (
 )
 
 // columnsEncoder writes Parquet tables whose columns parquetio can write, as it writes the history of features: several columns at a time, from the
-// memory that they lie in. It takes a third of the time of arrow-go's writer, and integers take less room.
+// memory that they lie in. Integers, as deltas, take less room than arrow-go gives them.
 type columnsEncoder struct {
 	out    *parquetio.Writer
 	schema *arrow.Schema

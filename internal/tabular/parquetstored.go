@@ -15,7 +15,7 @@ import (
 )
 
 // storedReader reads Parquet tables whose columns have in Arrow the form in which the file has them, which are most spines: several columns
-// at a time, and straight into the memory of the batch. Reading a spine of 64 MB takes half of the time that arrow-go takes.
+// at a time, and straight into the memory of the batch.
 type storedReader struct {
 	file     *input
 	schema   *arrow.Schema

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -107,10 +108,10 @@ func OpenReader(path string, opts ReaderOptions) (Reader, error) {
 	return r, nil
 }
 
-// input is an open file that remembers whether reading it failed, so that a disk's failure is not called damage.
+// input is an open file that remembers how reading it failed first, so that a disk's failure is not called damage. Several goroutines may read it at once.
 type input struct {
 	*os.File
-	failed error
+	failed atomic.Pointer[error]
 }
 
 func openInput(path string) (*input, error) {
@@ -146,16 +147,16 @@ func (f *input) ReadAt(b []byte, at int64) (int, error) {
 }
 
 func (f *input) note(err error) error {
-	if err != nil && !isEOF(err) && f.failed == nil {
-		f.failed = err
+	if err != nil && !isEOF(err) {
+		f.failed.CompareAndSwap(nil, &err)
 	}
 	return err
 }
 
 // damaged returns err, met while decoding f, as ErrCorrupt, or as ErrUnavailable where the file could not be read.
 func (f *input) damaged(err error) error {
-	if f.failed != nil {
-		return feature.Errorf(feature.ErrUnavailable, "read %s: %w", f.Name(), f.failed)
+	if failed := f.failed.Load(); failed != nil {
+		return feature.Errorf(feature.ErrUnavailable, "read %s: %w", f.Name(), *failed)
 	}
 	return feature.Errorf(feature.ErrCorrupt, "read %s: the file is damaged, or of a kind that asof does not read: %w", f.Name(), err)
 }
