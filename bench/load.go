@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,10 +20,13 @@ const (
 	closedCalls  = 32   // requests under way when as many are sent as are answered
 	openCallsMax = 256  // requests under way at most when they are sent at a rate; others wait, which counts
 	requestsMade = 1024 // different ones
+
+	loadGCPercent = 800 // a load has few objects that live; what it allocates is not to take the processors from what it measures
 )
 
 // taskLoad sends requests to a server. The first answer of asof is compared with what the generator knows.
 func taskLoad(ctx context.Context, t task) (o outcome, err error) {
+	debug.SetGCPercent(loadGCPercent)
 	dial := dialGRPC
 	if t.Load.JSON {
 		dial = dialHTTP
@@ -39,6 +43,12 @@ func taskLoad(ctx context.Context, t task) (o outcome, err error) {
 	}
 	if err != nil {
 		return o, err
+	}
+	// All requests are answered once before any counts, so that caches have what they are to have.
+	for i := range requestsMade {
+		if _, err := c.ask(ctx, i); err != nil {
+			return o, err
+		}
 	}
 	l := &loader{ask: c.ask, bytes: len(answer)}
 	if t.Load.Rate == 0 {

@@ -42,14 +42,18 @@ func benchServeWhilePublishing(ctx context.Context, b *bench, r *report) error {
 // load is what a process of requests does to a server.
 type load struct {
 	Address    string
-	Keys       int // of a request
-	Features   int // from three views
+	Keys       int   // of a request
+	Features   int   // from three views
+	Cache      int64 // bytes of rows that the server keeps in memory
 	JSON       bool
 	Rate       int64 // requests a second, whether they are answered or not; 0: as many as are answered
 	Seconds    float64
 	Publishing bool // publishes all keys of a view again and again meanwhile
 	Response   int  // bytes that an echo answers with; 0: the answers are asof's, and the first is checked
 }
+
+// rowsCached is the size of the server's cache: all rows that the load asks for fit.
+const rowsCached = 1 << 30
 
 // served is what a server has done in its turn.
 type served struct {
@@ -62,7 +66,7 @@ type served struct {
 // then half as many a second, whose latency counts from the moment at which each was due. The echo gets as many a second as asof then, in
 // messages of the same size.
 func (b *bench) serve(ctx context.Context, r *report, s serving) error {
-	t := task{Do: "serve", Shape: b.servingShape(), Load: load{Keys: s.keys, Features: s.features, JSON: s.json, Seconds: max(0.1, 3/float64(b.scale))}}
+	t := task{Do: "serve", Shape: b.servingShape(), Load: load{Keys: s.keys, Features: s.features, JSON: s.json, Cache: rowsCached, Seconds: max(0.1, 3/float64(b.scale))}}
 	var err error
 	name := "serving-" + t.Shape.name()
 	if s.publishing {
@@ -71,9 +75,15 @@ func (b *bench) serve(ctx context.Context, r *report, s serving) error {
 	if t.Data, err = b.made(ctx, name, task{Do: "make-online", Shape: t.Shape}); err != nil {
 		return err
 	}
-	var asof, echo []served
+	var asof, plain, echo []served
 	for turn := range 1 + b.repeat {
 		ours, err := b.serveOnce(ctx, t, 0, s.publishing)
+		if err != nil {
+			return err
+		}
+		bare := t
+		bare.Load.Cache = 0
+		uncached, err := b.serveOnce(ctx, bare, 0, false)
 		if err != nil {
 			return err
 		}
@@ -84,7 +94,7 @@ func (b *bench) serve(ctx context.Context, r *report, s serving) error {
 			return fmt.Errorf("echo: %w", err)
 		}
 		if b.counts(turn) {
-			asof, echo = append(asof, ours), append(echo, theirs)
+			asof, plain, echo = append(asof, ours), append(plain, uncached), append(echo, theirs)
 		}
 	}
 	closed, open := medianServed(asof, func(s served) figure { return s.closed }), medianServed(asof, func(s served) figure { return s.open })
@@ -96,10 +106,12 @@ func (b *bench) serve(ctx context.Context, r *report, s serving) error {
 		r.showServed("asof, half of that, while publishing", open)
 		r.printf("publishing makes p99 %.2f times what it is", open.P99/quiet.P99)
 	}
-	plain := medianServed(echo, func(s served) figure { return s.closed })
-	r.showServed("echo, saturated", plain)
+	r.showServed("asof without its cache, saturated", medianServed(plain, func(s served) figure { return s.closed }))
+	r.showServed("asof without its cache, half of that", medianServed(plain, func(s served) figure { return s.open }))
+	most := medianServed(echo, func(s served) figure { return s.closed })
+	r.showServed("echo, saturated", most)
 	r.showServed("echo, as many a second as asof", medianServed(echo, func(s served) figure { return s.open }))
-	r.printf("bench %s ratio_echo=%.2f p50_ms=%.2f p99_ms=%.2f", s.name, closed.perSecond()/plain.perSecond(), open.P50, open.P99)
+	r.printf("bench %s ratio_echo=%.2f p50_ms=%.2f p99_ms=%.2f", s.name, closed.perSecond()/most.perSecond(), open.P50, open.P99)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/memlimit"
 	"github.com/asof-store/asof/materialize"
 	"github.com/asof-store/asof/offline"
 	"github.com/asof-store/asof/online"
@@ -28,11 +29,12 @@ const serviceName = "bench"
 
 // taskServe is asof's server on the online store in t.Data.
 func taskServe(ctx context.Context, t task) (o outcome, err error) {
+	memlimit.SetServing(materialize.MemoryDefault) // as asof serve does
 	store, err := offline.Open(ctx, t.Data, offline.Options{})
 	if err != nil {
 		return o, err
 	}
-	values, err := online.Open(filepath.Join(t.Data, onlineName), online.Options{Logger: quiet()})
+	values, err := online.Open(filepath.Join(t.Data, onlineName), online.Options{Logger: quiet(), CacheBytes: t.Load.Cache})
 	if err != nil {
 		return o, err
 	}

@@ -54,9 +54,11 @@ func (w *twin) flush() {
 
 // TestStoreAgainstTwin runs random publications, failures and restarts on the store and on a map.
 func TestStoreAgainstTwin(t *testing.T) {
+	n := 0
 	rapid.Check(t, func(t *rapid.T) {
 		kv := newMemoryKV()
-		againstTwin(t, 20, func(*Store) (*Store, error) { return New(kv, Options{}) })
+		n++
+		againstTwin(t, 20, func(*Store) (*Store, error) { return New(kv, Options{CacheBytes: []int64{0, leastCache}[n%2]}) })
 	})
 }
 
@@ -76,7 +78,7 @@ func TestBadgerAgainstTwin(t *testing.T) {
 					return nil, err
 				}
 			}
-			last, err = Open(path, Options{Logger: quiet()})
+			last, err = Open(path, Options{Logger: quiet(), CacheBytes: leastCache})
 			return last, err
 		})
 		if err := last.Close(); err != nil {

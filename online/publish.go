@@ -333,9 +333,12 @@ func (p *Publish) flush() error {
 	}
 	p.batch, p.spare = p.spare, p.batch
 	p.batch.empty()
-	ops := p.spare.ops
+	ops, write := p.spare.ops, p.store.kv.Write
+	if !p.rebuild { // nobody can have looked up what is out of sight
+		write = func(ops []Op) error { return p.store.cache.write(ops, p.store.kv.Write) }
+	}
 	p.writing = new(errgroup.Group)
-	p.writing.Go(func() error { return p.store.do("values", func() error { return p.store.kv.Write(ops) }) })
+	p.writing.Go(func() error { return p.store.do("values", func() error { return write(ops) }) })
 	return nil
 }
 

@@ -68,50 +68,83 @@ type want struct {
 	row      int
 }
 
-// fetch reads the values that questions ask for: in one snapshot, in the order of the store's keys, each key once.
+// fetch reads the values that questions ask for: in one snapshot, in the order of the store's keys, each key once. What is in the cache is not read.
 func (s *Store) fetch(ctx context.Context, questions []*question) error {
-	before := s.remembered.Load()
+	before, generation := s.remembered.Load(), s.cache.generation()
 	return s.kv.View(func(r Reader) error {
 		if err := s.resolve(r, before, questions); err != nil {
 			return err
 		}
 		var wants []want
-		for i, q := range questions {
-			wants = q.appendWants(wants, i)
-		}
-		slices.SortFunc(wants, func(a, b want) int { return bytes.Compare(a.stored, b.stored) })
 		size := 0
-		for _, w := range wants {
-			size += questions[w.question].layout.variable
+		for i, q := range questions {
+			from := len(wants)
+			wants = q.appendWants(wants, i)
+			if q.layout != nil {
+				size += (len(wants) - from) * (q.layout.variable + generationBytes)
+			}
 		}
+		// A buffer that moves as it grows leaves the values that were read before where they are.
 		buffer := make([]byte, 0, size)
-		for i, w := range wants {
-			q := questions[w.question]
-			if i > 0 && bytes.Equal(w.stored, wants[i-1].stored) {
-				before := wants[i-1]
-				q.values[w.row] = questions[before.question].values[before.row]
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			from, found := len(buffer), false
-			var err error
-			// A buffer that moves as it grows leaves the values that were read before where they are.
-			if buffer, found, err = r.Get(buffer, w.stored); err != nil {
-				return err
-			}
-			if !found {
-				continue
-			}
-			value := buffer[from:len(buffer):len(buffer)]
-			if err := q.layout.validate(w.stored, value); err != nil {
-				return feature.Errorf(feature.ErrCorrupt, "view %s: %w", q.view.Name, err)
-			}
-			q.values[w.row] = value
+		buffer, wants = s.cached(buffer, wants, questions, generation)
+		slices.SortFunc(wants, func(a, b want) int { return bytes.Compare(a.stored, b.stored) })
+		if err := readWants(ctx, r, buffer, wants, questions); err != nil || s.cache == nil || len(wants) == 0 {
+			return err
 		}
+		s.cache.put(generation, func(add func(key, row []byte)) {
+			for _, w := range wants {
+				add(w.stored, questions[w.question].values[w.row])
+			}
+		})
 		return nil
 	})
+}
+
+// cached answers from the cache what it can, and returns the wants that are left.
+func (s *Store) cached(buffer []byte, wants []want, questions []*question, generation uint64) ([]byte, []want) {
+	if s.cache == nil {
+		return buffer, wants
+	}
+	left := wants[:0]
+	for _, w := range wants {
+		var row []byte
+		var known bool
+		if buffer, row, known = s.cache.get(buffer, w.stored, generation); !known {
+			left = append(left, w)
+		} else if len(row) > 0 {
+			questions[w.question].values[w.row] = row
+		}
+	}
+	return buffer, left
+}
+
+// readWants reads wants, which are in the order of keys, with the memory of buffer as far as it goes.
+func readWants(ctx context.Context, r Reader, buffer []byte, wants []want, questions []*question) error {
+	for i, w := range wants {
+		q := questions[w.question]
+		if i > 0 && bytes.Equal(w.stored, wants[i-1].stored) {
+			before := wants[i-1]
+			q.values[w.row] = questions[before.question].values[before.row]
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		from, found := len(buffer), false
+		var err error
+		if buffer, found, err = r.Get(buffer, w.stored); err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		value := buffer[from:len(buffer):len(buffer)]
+		if err := q.layout.validate(w.stored, value); err != nil {
+			return feature.Errorf(feature.ErrCorrupt, "view %s: %w", q.view.Name, err)
+		}
+		q.values[w.row] = value
+	}
+	return nil
 }
 
 // appendWants appends what q needs from the store.

@@ -16,6 +16,9 @@ type Options struct {
 	ReadOnly bool
 	// Logger hears of what Badger does; nil is slog.Default(). Ordinary life is told at debug level.
 	Logger *slog.Logger
+	// CacheBytes is what a cache of rows may take, about, beside Go's heap: what has been looked up is then in memory for later lookups. At least
+	// 32 MiB, where it is not 0: no cache.
+	CacheBytes int64
 	// Step, if any, is called with done=false just before and done=true just after each durable effect: "schema"
 	// (the fields of a rebuild), "mark" (a publication in place begins), "values", "state" (the publication counts), "clean" (what
 	// it replaced is removed), "drop" (a view is removed). An error that it returns aborts the operation.
@@ -26,6 +29,7 @@ type Options struct {
 type Store struct {
 	kv      KV
 	options Options
+	cache   *cache // nil without
 
 	remembered atomic.Pointer[remembered]
 
@@ -56,7 +60,7 @@ func Open(path string, o Options) (*Store, error) {
 
 // New returns a store on kv, which it owns from now on unless New fails.
 func New(kv KV, o Options) (*Store, error) {
-	s := &Store{kv: kv, options: o, layouts: map[uint32]*layout{}, publishing: map[string]bool{}}
+	s := &Store{kv: kv, options: o, cache: newCache(o.CacheBytes), layouts: map[uint32]*layout{}, publishing: map[string]bool{}}
 	s.forget()
 	if err := s.checkFormat(); err != nil {
 		return nil, err
@@ -68,7 +72,10 @@ func New(kv KV, o Options) (*Store, error) {
 }
 
 // Close frees the store. No other method may be running or called later.
-func (s *Store) Close() error { return s.kv.Close() }
+func (s *Store) Close() error {
+	s.cache.close()
+	return s.kv.Close()
+}
 
 // State returns what was last committed for the named view; known is false when it was never published.
 func (s *Store) State(view string) (_ State, known bool, err error) {

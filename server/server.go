@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -126,6 +127,8 @@ func (s *Server) grpcServer() *grpc.Server {
 		grpc.ChainUnaryInterceptor(s.guardUnary),
 		grpc.ChainStreamInterceptor(s.guardStream),
 		grpc.WaitForHandlers(true),
+		// A goroutine of its own for each request begins with a small stack, which has to grow on the way to the store.
+		grpc.NumStreamWorkers(uint32(16*runtime.GOMAXPROCS(0))),
 	)
 }
 

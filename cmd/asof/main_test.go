@@ -141,6 +141,7 @@ func TestSettings(t *testing.T) {
 		{"no YAML", "a: b: c\n", "", "", "asof.yaml: ", 2},
 		{"one key twice", "online: a\nonline: b\n", "", "", "asof.yaml: ", 2},
 		{"catalog", "catalog: glue\n", "", "", `asof.yaml: catalog: the catalog "glue" is not known: the only one is hadoop`, 2},
+		{"cache in the file", "cache: -1\n", "", "", `asof.yaml: cache: "-1" is no size: write a number and a unit, such as 512MB or 1GiB, or 0 for none`, 2},
 		{"memory in the file", "memory: lots\n", "", "", `asof.yaml: memory: "lots" is no size: write a number and a unit, such as 512MB or 1GiB`, 2},
 		{"memory in a variable", "", "ASOF_MEMORY=-1GB", "", `ASOF_MEMORY: "-1GB" is no size`, 2},
 		{"workers in a flag", "", "", "--workers two", `--workers: "two" is no number of workers`, 2},
@@ -191,18 +192,18 @@ func TestServeSettings(t *testing.T) {
 			return err
 		}
 		w := s.Watching
-		return a.printf("%+v %q %v %s %s %d", s.Scheduling, w.Metrics, w.Webhook, w.StaleAfter, w.VerifyEvery, w.VerifySample)
+		return a.printf("%d %+v %q %v %s %s %d", s.Cache>>20, s.Scheduling, w.Metrics, w.Webhook, w.StaleAfter, w.VerifyEvery, w.VerifySample)
 	}
-	if got := runVerb(t, t.Context(), show); got.stdout != `{RunsMax:1 Jitter:0s Timeout:0s} "" <nil> 1h0m0s 0s 100` {
+	if got := runVerb(t, t.Context(), show); got.stdout != `256 {RunsMax:1 Jitter:0s Timeout:0s} "" <nil> 1h0m0s 0s 100` {
 		t.Errorf("the defaults are %+v", got)
 	}
-	if err := os.WriteFile("asof.yaml", []byte("runs_max: 4\nrun_jitter: 5m\nrun_timeout: 1h\nverify_every: 1m\nmetrics: :1\nstale_after: 1d\n"), 0o600); err != nil {
+	if err := os.WriteFile("asof.yaml", []byte("cache: 0\nruns_max: 4\nrun_jitter: 5m\nrun_timeout: 1h\nverify_every: 1m\nmetrics: :1\nstale_after: 1d\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("ASOF_RUN_TIMEOUT", "2h")
 	t.Setenv("ASOF_WEBHOOK", "https://example.com/hook?token=x")
 	args := strings.Fields("--runs-max 3 --run-timeout 3h --verify-sample 7 --metrics 127.0.0.1:9")
-	want := `{RunsMax:3 Jitter:5m0s Timeout:3h0m0s} "127.0.0.1:9" https://example.com/hook?token=x 24h0m0s 1m0s 7`
+	want := `0 {RunsMax:3 Jitter:5m0s Timeout:3h0m0s} "127.0.0.1:9" https://example.com/hook?token=x 24h0m0s 1m0s 7`
 	if got := runVerb(t, t.Context(), show, args...); got.stdout != want {
 		t.Errorf("got %+v, want %s", got, want)
 	}

@@ -100,11 +100,14 @@ func (p *project) appliedOrNone() (*definitions.Model, int, error) {
 }
 
 // openOnline opens the online store, which this process then holds alone.
-func (p *project) openOnline() (*online.Store, error) {
+func (p *project) openOnline() (*online.Store, error) { return p.openCached(0) }
+
+// openCached is openOnline with a cache of so many bytes.
+func (p *project) openCached(cache int64) (*online.Store, error) {
 	if err := checkDirectory("online store", "online", p.settings.Online); err != nil {
 		return nil, err
 	}
-	return online.Open(p.settings.Online, online.Options{Logger: p.a.log})
+	return online.Open(p.settings.Online, online.Options{Logger: p.a.log, CacheBytes: cache})
 }
 
 // engine returns an engine on the offline store and, where it is not nil, an online one.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/asof-store/asof/definitions"
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/memlimit"
 	"github.com/asof-store/asof/internal/monitor"
 	"github.com/asof-store/asof/internal/progress"
 	"github.com/asof-store/asof/materialize"
@@ -59,7 +60,7 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 		return err
 	}
 	p.noteEdits()
-	store, err := p.openOnline()
+	store, err := p.openCached(p.settings.Cache)
 	if err != nil {
 		return err
 	}
@@ -67,6 +68,7 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 	if s.engine, err = p.engine(ctx, store); err != nil {
 		return err
 	}
+	memlimit.SetServing(p.settings.Memory)
 	if err := s.refit(ctx); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type settings struct {
 	Online      string // the directory of the online store
 	Listen      string // host:port of asof serve
 	HTTPListen  string // host:port of asof serve for HTTP; "": none
+	Cache       int64  // bytes of rows that asof serve keeps in memory; 0: none
 	Memory      int64  // bytes that a run may take, about
 	Workers     int    // that run at once
 
@@ -52,6 +53,7 @@ func allSettings() []setting {
 		{name: "online", fallback: "online", isPath: true, help: "directory of the online store"},
 		{name: "listen", fallback: "127.0.0.1:7878", help: "host:port to serve gRPC on", serve: true},
 		{name: "http_listen", help: "host:port to serve JSON over HTTP on; off without", serve: true},
+		{name: "cache", fallback: "256MiB", help: "memory for rows that have been looked up, 32MiB at least; 0: none", serve: true},
 		{name: "memory", fallback: "1GiB", help: "memory that a run may take, about: 512MB, 1GiB"},
 		{name: "workers", fallback: "0", help: "workers that run at once; 0 is one for each CPU"},
 	}, serveSettings()...)
@@ -160,6 +162,11 @@ func (r *settingsReader) read() (*settings, error) {
 	if r.v.GetString("http_listen") != "" {
 		if s.HTTPListen, err = r.address("http_listen"); err != nil {
 			return nil, err
+		}
+	}
+	if text := r.v.GetString("cache"); text != "0" {
+		if s.Cache, err = parseSize(text); err != nil {
+			return nil, r.fault("cache", "%v, or 0 for none", err)
 		}
 	}
 	if s.Memory, err = parseSize(r.v.GetString("memory")); err != nil {

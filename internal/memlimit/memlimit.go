@@ -8,7 +8,13 @@ const least = 256 << 20
 
 // Set makes Go's collector aim at the given number of bytes. Big columns hold no pointers, so collecting at half the usual growth costs
 // little; it brought the peak of the 2 M x 20 M export of docs/benchmarks.md from 605 MB to 464 MB. Near the limit it collects more often yet.
-func Set(bytes int64) {
-	debug.SetGCPercent(50)
+func Set(bytes int64) { set(50, bytes) }
+
+// SetServing is Set for a process that answers requests: what lives is small and what requests leave behind much, so that collecting at the usual growth
+// would go on all the time. A run that it makes meanwhile may grow up to the limit.
+func SetServing(bytes int64) { set(400, bytes) }
+
+func set(percent int, bytes int64) {
+	debug.SetGCPercent(percent)
 	debug.SetMemoryLimit(max(least, bytes))
 }
