@@ -34,7 +34,7 @@ func taskServe(ctx context.Context, t task) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	values, err := online.Open(filepath.Join(t.Data, onlineName), online.Options{Logger: quiet(), CacheBytes: t.Load.Cache})
+	values, err := online.Open(filepath.Join(t.Data, onlineName), online.Options{Logger: quiet(), CacheBytes: t.Load.Cache, Rest: online.RestServing})
 	if err != nil {
 		return o, err
 	}

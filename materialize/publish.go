@@ -19,8 +19,11 @@ import (
 // errRedefined tells that a history is of another definition than the one that it is to be published by.
 var errRedefined = feature.Errorf(feature.ErrInvalid, "its definition has changed since it was materialized")
 
-// publishKeys is the number of keys that are answered and written at a time.
-const publishKeys = 1 << 17
+// publishKeys is the number of keys that are answered and written at a time, and restKeys where publications rest in between.
+const (
+	publishKeys = 1 << 17
+	restKeys    = 1 << 12
+)
 
 // Published tells what a publication did.
 type Published struct {
@@ -188,10 +191,14 @@ func (e *Engine) publish(ctx context.Context, view *feature.View, what change, b
 	}
 	w := publication{p: p, view: rawView(view), runs: answering, next: next, newest: newest}
 	w.options = pointintime.Options{Workers: e.Workers}
+	keysAtOnce := publishKeys
+	if w.rests = e.Online.Rests(); w.rests {
+		w.options.Workers, keysAtOnce = 1, restKeys
+	}
 	done.Rebuilt = what.rebuild
 	bar := e.start(view.Name+": publishing", 0)
 	defer bar.Fail()
-	err = pointintime.Keys(ctx, view, searched, ranges, publishKeys, func(keys []arrow.Array, rows int) error {
+	err = pointintime.Keys(ctx, view, searched, ranges, keysAtOnce, func(keys []arrow.Array, rows int) error {
 		bar.Add(int64(rows))
 		return w.answer(ctx, keys, rows)
 	})
@@ -249,6 +256,7 @@ type publication struct {
 	runs    []pointintime.Run
 	options pointintime.Options
 	next    online.State
+	rests   bool            // what is written rests in between, so nothing is made ahead of it
 	newest  bool            // every value is newer than what is there, so newest-wins may decide
 	writing *errgroup.Group // nil: nothing is being written
 }
@@ -262,6 +270,9 @@ func (w *publication) answer(ctx context.Context, keys []arrow.Array, rows int) 
 	answer, err := pointintime.Join(ctx, pointintime.Question{View: w.view, Features: features, Keys: keys, Times: timesOf(w.next.Watermark, rows)}, w.runs, w.options)
 	if err = errors.Join(err, w.wait()); err != nil {
 		return err
+	}
+	if w.rests {
+		return w.write(keys, answer, rows)
 	}
 	w.writing = new(errgroup.Group)
 	w.writing.Go(func() error { return w.write(keys, answer, rows) })

@@ -13,14 +13,12 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
-// dropKeysPerWrite bounds the keys that DropPrefix holds in memory at a time.
-const dropKeysPerWrite = 16384
-
 // badgerKV is a KV in a directory of Badger's. It belongs to one process.
 type badgerKV struct {
-	db   *badger.DB
-	path string
-	held *directoryLock
+	db        *badger.DB
+	snapshots snapshots
+	path      string
+	held      *directoryLock
 }
 
 // openBadger opens or creates the store in the directory path.
@@ -42,7 +40,9 @@ func openBadger(path string, readOnly bool, logger *slog.Logger) (_ *badgerKV, e
 	if err != nil {
 		return nil, errors.Join(err, held.release())
 	}
-	return &badgerKV{db: db, path: path, held: held}, nil
+	b := &badgerKV{db: db, path: path, held: held}
+	b.snapshots.refresh(db)
+	return b, nil
 }
 
 func openChecked(path string, readOnly bool, logger *slog.Logger) (_ *badger.DB, err error) {
@@ -103,12 +103,13 @@ func corruptStore(what string, err error) error {
 }
 
 func (b *badgerKV) View(read func(Reader) error) error {
-	txn := b.db.NewTransaction(false)
-	defer txn.Discard()
-	return read(&badgerReader{txn: txn, path: b.path})
+	snapshot := b.snapshots.acquire()
+	defer b.snapshots.release(snapshot)
+	return read(&badgerReader{txn: snapshot.txn, path: b.path})
 }
 
 func (b *badgerKV) Write(ops []Op) error {
+	defer b.snapshots.refresh(b.db) // also where it fails, for some of it may have been made
 	batch := b.db.NewWriteBatch()
 	defer batch.Cancel()
 	for _, op := range ops {
@@ -133,34 +134,38 @@ func (b *badgerKV) writeError(err error) error {
 }
 
 // DropPrefix deletes key by key: Badger's own DropPrefix is quicker, but stops all reads and fails all writes meanwhile.
-func (b *badgerKV) DropPrefix(prefix []byte) error {
+func (b *badgerKV) DropPrefix(prefix []byte, rest func()) error {
+	start := prefix
 	for {
-		ops, err := b.deletions(prefix)
+		ops, err := b.deletions(prefix, start)
 		if err == nil && len(ops) > 0 {
 			err = b.Write(ops)
 		}
-		if err != nil || len(ops) < dropKeysPerWrite {
+		if err != nil || len(ops) < restRows {
 			return err
 		}
+		start = append(ops[len(ops)-1].Key, 0) // what has been deleted would have to be passed over each time
+		rest()
 	}
 }
 
-// deletions returns the deletions of the first keys under prefix.
-func (b *badgerKV) deletions(prefix []byte) (ops []Op, err error) {
+// deletions returns the deletions of the first keys under prefix from start on.
+func (b *badgerKV) deletions(prefix, start []byte) (ops []Op, err error) {
 	defer recoverCorrupt(&err, b.path)
-	txn := b.db.NewTransaction(false)
-	defer txn.Discard()
+	snapshot := b.snapshots.acquire()
+	defer b.snapshots.release(snapshot)
 	o := badger.DefaultIteratorOptions
 	o.Prefix, o.PrefetchValues = prefix, false
-	it := txn.NewIterator(o)
+	it := snapshot.txn.NewIterator(o)
 	defer it.Close()
-	for it.Rewind(); it.Valid() && len(ops) < dropKeysPerWrite; it.Next() {
+	for it.Seek(start); it.Valid() && len(ops) < restRows; it.Next() {
 		ops = append(ops, Op{Key: it.Item().KeyCopy(nil), Delete: true})
 	}
 	return ops, nil
 }
 
 func (b *badgerKV) Close() error {
+	b.snapshots.close()
 	if err := errors.Join(b.db.Close(), b.held.release()); err != nil {
 		return feature.Errorf(feature.ErrUnavailable, "close online store %s: %w", b.path, err)
 	}

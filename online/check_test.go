@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -158,7 +159,12 @@ func TestCheckOpenFiles(t *testing.T) {
 			if err != nil || len(names) < 2 {
 				t.Fatal(names, err)
 			}
+			checked := 0
 			for _, name := range append(names, filepath.Join(d.path, "MANIFEST")) {
+				if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+					continue // a log whose table Badger has written meanwhile
+				}
+				checked++
 				flip := func() {
 					f, err := os.OpenFile(name, os.O_RDWR, 0)
 					if err != nil {
@@ -181,6 +187,9 @@ func TestCheckOpenFiles(t *testing.T) {
 					t.Errorf("%s is damaged, and found is %q", filepath.Base(name), found)
 				}
 				flip()
+			}
+			if checked < len(names) {
+				t.Errorf("%d of %d files were damaged", checked, len(names)+1)
 			}
 			if found := findings(t, s, damagedViews()); len(found) > 0 {
 				t.Errorf("undamaged: %q", found)

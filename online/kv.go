@@ -12,8 +12,8 @@ type KV interface {
 	// It keeps none of ops' memory.
 	Write(ops []Op) error
 	// DropPrefix removes every key that starts with prefix, durably. Like Write it may be done in part
-	// when it fails. Readers and writers of other keys go on meanwhile.
-	DropPrefix(prefix []byte) error
+	// when it fails. Readers and writers of other keys go on meanwhile. It calls rest after each piece of the work.
+	DropPrefix(prefix []byte, rest func()) error
 	// Check reads all that is stored, goes by the checksums that the store has of its own, and reports each place that is damaged. It may
 	// run beside readers and writers.
 	Check(ctx context.Context, report func(Finding)) error

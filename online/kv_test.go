@@ -81,14 +81,14 @@ func testKV(t *testing.T, open func(path string) (KV, error)) {
 		t.Errorf("error of yield: %v", err)
 	}
 
-	many := make([]Op, 3*dropKeysPerWrite/2)
+	many := make([]Op, 3*restRows/2)
 	for i := range many {
 		many[i] = Op{Key: fmt.Appendf(nil, "m%06d", i), Value: []byte("x")}
 	}
 	must(kv.Write(many))
-	must(kv.DropPrefix([]byte("m")))
+	must(kv.DropPrefix([]byte("m"), func() {}))
 	check("", "", "a=", "b2=3", "b3=new", "c\xff=c")
-	must(kv.DropPrefix([]byte("c\xff")))
+	must(kv.DropPrefix([]byte("c\xff"), func() {}))
 	must(kv.Close())
 	kv, err = open(path)
 	must(err)

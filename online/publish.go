@@ -44,7 +44,8 @@ type Publish struct {
 	batch   batch           // what is to be written next
 	spare   batch           // what is being written, or the memory of it
 	writing *errgroup.Group // nil: nothing is being written
-	last    []byte          // the greatest key that has been in a batch
+	rester  *rester
+	last    []byte // the greatest key that has been in a batch
 	scratch []byte
 }
 
@@ -96,7 +97,7 @@ func (s *Store) Begin(view *feature.View, rebuild bool) (_ *Publish, err error) 
 			s.release(view.Name)
 		}
 	}()
-	p := &Publish{store: s, view: view}
+	p := &Publish{store: s, view: view, rester: s.newRester()}
 	if p.old, p.known, err = s.State(view.Name); err != nil {
 		return nil, err
 	}
@@ -310,6 +311,12 @@ func (p *Publish) add(op Op) error {
 	p.batch.put(op)
 	if bytes.Compare(op.Key, p.last) > 0 {
 		p.last = append(p.last[:0], op.Key...)
+	}
+	if p.store.Rests() && len(p.batch.ops) >= restRows {
+		if err := errors.Join(p.flush(), p.wait()); err != nil {
+			return err
+		}
+		p.rester.rest()
 	}
 	if !p.batch.full() {
 		return nil

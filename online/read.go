@@ -70,6 +70,7 @@ type want struct {
 
 // fetch reads the values that questions ask for: in one snapshot, in the order of the store's keys, each key once. What is in the cache is not read.
 func (s *Store) fetch(ctx context.Context, questions []*question) error {
+	s.lookups.Add(1)
 	before, generation := s.remembered.Load(), s.cache.generation()
 	return s.kv.View(func(r Reader) error {
 		if err := s.resolve(r, before, questions); err != nil {

@@ -19,6 +19,8 @@ type Options struct {
 	// CacheBytes is what a cache of rows may take, about, beside Go's heap: what has been looked up is then in memory for later lookups. At least
 	// 32 MiB, where it is not 0: no cache.
 	CacheBytes int64
+	// Rest is how many times as long as it has worked a publication rests, while lookups come in, so that they find processors. 0: it works on.
+	Rest float64
 	// Step, if any, is called with done=false just before and done=true just after each durable effect: "schema"
 	// (the fields of a rebuild), "mark" (a publication in place begins), "values", "state" (the publication counts), "clean" (what
 	// it replaced is removed), "drop" (a view is removed). An error that it returns aborts the operation.
@@ -32,6 +34,7 @@ type Store struct {
 	cache   *cache // nil without
 
 	remembered atomic.Pointer[remembered]
+	lookups    atomic.Int64 // that have begun
 
 	mu         sync.Mutex
 	layouts    map[uint32]*layout // by schema id, which is never used twice while the store is open
@@ -249,7 +252,7 @@ func strayKey(key []byte) error {
 // dropValues removes the values and the schema of a state; ids that are 0 are passed over.
 func (s *Store) dropValues(state State) error {
 	if state.ViewID != 0 {
-		if err := s.kv.DropPrefix(valuePrefix(state.ViewID)); err != nil {
+		if err := s.kv.DropPrefix(valuePrefix(state.ViewID), s.newRester().rest); err != nil {
 			return err
 		}
 	}

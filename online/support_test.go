@@ -59,7 +59,7 @@ func (m *memoryKV) Write(ops []Op) error {
 	return err
 }
 
-func (m *memoryKV) DropPrefix(prefix []byte) error {
+func (m *memoryKV) DropPrefix(prefix []byte, rest func()) error {
 	var ops []Op
 	for k := range m.rows {
 		if strings.HasPrefix(k, string(prefix)) {

@@ -100,14 +100,20 @@ func (p *project) appliedOrNone() (*definitions.Model, int, error) {
 }
 
 // openOnline opens the online store, which this process then holds alone.
-func (p *project) openOnline() (*online.Store, error) { return p.openCached(0) }
+func (p *project) openOnline() (*online.Store, error) {
+	return p.openWith(online.Options{Logger: p.a.log})
+}
 
-// openCached is openOnline with a cache of so many bytes.
-func (p *project) openCached(cache int64) (*online.Store, error) {
+// openServing is openOnline for a server, whose lookups have a cache, and the processors first.
+func (p *project) openServing() (*online.Store, error) {
+	return p.openWith(online.Options{Logger: p.a.log, CacheBytes: p.settings.Cache, Rest: online.RestServing})
+}
+
+func (p *project) openWith(o online.Options) (*online.Store, error) {
 	if err := checkDirectory("online store", "online", p.settings.Online); err != nil {
 		return nil, err
 	}
-	return online.Open(p.settings.Online, online.Options{Logger: p.a.log, CacheBytes: cache})
+	return online.Open(p.settings.Online, o)
 }
 
 // engine returns an engine on the offline store and, where it is not nil, an online one.

@@ -60,7 +60,7 @@ func (a *app) serve(cmd *cobra.Command, schedule bool) (err error) {
 		return err
 	}
 	p.noteEdits()
-	store, err := p.openCached(p.settings.Cache)
+	store, err := p.openServing()
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (m *kv) apply(ops []online.Op) {
 }
 
 // DropPrefix removes the keys under a prefix.
-func (m *kv) DropPrefix(prefix []byte) error {
+func (m *kv) DropPrefix(prefix []byte, _ func()) error {
 	var ops []online.Op
 	for _, op := range m.rows {
 		if bytes.HasPrefix(op.Key, prefix) {
