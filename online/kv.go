@@ -21,7 +21,7 @@ type KV interface {
 	Close() error
 }
 
-// Reader reads one snapshot of a [KV].
+// Reader reads one snapshot of a [KV]. Several goroutines may call its methods at once.
 type Reader interface {
 	// Get appends the value of key to dst and returns the result; found is false, and dst unchanged, when there is none.
 	Get(dst, key []byte) (_ []byte, found bool, err error)

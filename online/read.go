@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -89,7 +91,7 @@ func (s *Store) fetch(ctx context.Context, questions []*question) error {
 		buffer := make([]byte, 0, size)
 		buffer, wants = s.cached(buffer, wants, questions, generation)
 		slices.SortFunc(wants, func(a, b want) int { return bytes.Compare(a.stored, b.stored) })
-		if err := readWants(ctx, r, buffer, wants, questions); err != nil || s.cache == nil || len(wants) == 0 {
+		if err := readAll(ctx, r, buffer, wants, questions); err != nil || s.cache == nil || len(wants) == 0 {
 			return err
 		}
 		s.cache.put(generation, func(add func(key, row []byte)) {
@@ -117,6 +119,23 @@ func (s *Store) cached(buffer []byte, wants []want, questions []*question, gener
 		}
 	}
 	return buffer, left
+}
+
+// wantsTogether is how many keys are worth a goroutine: they take some hundred microseconds to read.
+const wantsTogether = 64
+
+// readAll is readWants, by several goroutines where there is much to read.
+func readAll(ctx context.Context, r Reader, buffer []byte, wants []want, questions []*question) error {
+	readers := min(runtime.GOMAXPROCS(0), len(wants)/wantsTogether)
+	if readers < 2 {
+		return readWants(ctx, r, buffer, wants, questions)
+	}
+	var group errgroup.Group
+	for i := range readers {
+		part := wants[i*len(wants)/readers : (i+1)*len(wants)/readers]
+		group.Go(func() error { return readWants(ctx, r, make([]byte, 0, cap(buffer)/readers), part, questions) })
+	}
+	return group.Wait()
 }
 
 // readWants reads wants, which are in the order of keys, with the memory of buffer as far as it goes.

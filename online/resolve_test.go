@@ -3,6 +3,7 @@ package online
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/asof-store/asof/feature"
@@ -11,11 +12,11 @@ import (
 // late is a context whose deadline passes after it has been looked at so many times.
 type late struct {
 	context.Context
-	left int
+	left atomic.Int64
 }
 
 func (l *late) Err() error {
-	if l.left--; l.left < 0 {
+	if l.left.Add(-1) < 0 {
 		return context.DeadlineExceeded
 	}
 	return nil
@@ -30,10 +31,15 @@ func TestLookupDeadline(t *testing.T) {
 	for i := range keys {
 		keys[i], _ = feature.AppendKeyPart(nil, column(t, v.Keys[0].Type, int64(i)), 0)
 	}
-	if _, err := s.Get(&late{context.Background(), 1_000_000}, v, []int{0}, keys, hour); err != nil {
+	after := func(looks int64) context.Context {
+		ctx := &late{Context: context.Background()}
+		ctx.left.Store(looks)
+		return ctx
+	}
+	if _, err := s.Get(after(1_000_000), v, []int{0}, keys, hour); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(&late{context.Background(), 3}, v, []int{0}, keys, hour); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.Get(after(3), v, []int{0}, keys, hour); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("after the deadline: %v", err)
 	}
 }
