@@ -66,6 +66,8 @@ func badgerOptions(path string, readOnly bool, logger *slog.Logger) badger.Optio
 		WithMemTableSize(16 << 20).
 		WithNumMemtables(2).
 		WithBaseTableSize(8 << 20).
+		// A level for each tenfold of this: fewer of them mean that what is published is merged less often, and looked for in fewer places.
+		WithBaseLevelSize(256 << 20).
 		WithNumCompactors(2).
 		WithValueLogFileSize(64 << 20).
 		// Without compression blocks are read where they are mapped, so the page cache is the only cache.
