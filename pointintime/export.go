@@ -312,7 +312,7 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 			return fmt.Errorf("joining the spine's column %s: %w", f.Name, err)
 		}
 	}
-	answers := make([]*Answer, len(e.svc.Refs))
+	answers, orders := make([]*Answer, len(e.svc.Refs)), map[string]*Order{}
 	e.report.begin(times.(*array.Timestamp))
 	// An answer is counted beside the join of the next view or the write.
 	counting := new(errgroup.Group)
@@ -322,6 +322,11 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 		q := Question{View: ref.View, Features: ref.Lookups(), Times: times.(*array.Timestamp)}
 		for _, name := range ref.KeyColumns {
 			q.Keys = append(q.Keys, taken[name])
+		}
+		columns := strings.Join(ref.KeyColumns, "\x00")
+		if q.Order = orders[columns]; q.Order == nil {
+			q.Order = &Order{}
+			orders[columns] = q.Order
 		}
 		answer, err := Join(ctx, q, e.runs[i], e.o.Options)
 		if err != nil {

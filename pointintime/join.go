@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -48,6 +47,7 @@ type Question struct {
 	Features []int         // indices into View.Features
 	Keys     []arrow.Array // one for each of View.Keys, of its type
 	Times    *array.Timestamp
+	Order    *Order // of Keys and Times, for questions that share it; nil: nobody does
 }
 
 // Answer answers a [Question]; its columns have a value for each row of the question.
@@ -87,8 +87,7 @@ type joiner[K keysort.Ordered] struct {
 	o       Options
 	runs    []Run
 	keysOf  func([]arrow.Array, int) []K
-	rows    keysort.Part[K] // of the question, those that can match, with their as-of times
-	columns []string        // event time, created time: what the walk reads beside keys
+	columns []string // event time, created time: what the walk reads beside keys
 	out     *output
 	windows *windowed // nil for a latest-value view
 	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row; and of a worker.
@@ -98,7 +97,6 @@ type joiner[K keysort.Ordered] struct {
 
 // shardMemory is what a worker's shards need one after another.
 type shardMemory[K keysort.Ordered] struct {
-	sort    keysort.Memory[K]
 	horizon []int64
 	matches matches
 	hits    [][]int32 // for each run: sorted positions
@@ -116,20 +114,17 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(workers)
-	sorting := o.Stats.Start(stages.Sort)
-	shard, shards := j.shard, []keysort.Part[K](nil)
+	shard := j.shard
 	if j.windows != nil {
-		shard, shards = j.shardWindows, j.windowShards(workers)
-	} else {
-		shards = j.rows.Split(shardsFor(len(j.rows.Rows), workers), false, workers)
+		shard = j.shardWindows
 	}
-	sorting.Stop(0, 0)
+	shards := j.shards(workers)
 	j.memory = make(chan *shardMemory[K], workers)
 	for range workers {
 		j.memory <- &shardMemory[K]{hits: make([][]int32, len(runs))}
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
 	for _, rows := range shards {
 		group.Go(func() error {
 			memory := <-j.memory
@@ -143,31 +138,16 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	return j.out.answer(q)
 }
 
-// shardsFor returns into how many shards that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
-// no more than would leave shardRowsMin.
-func shardsFor(rows, workers int) int {
-	const (
-		shardRowsMax = 1 << 17 // sorting and walking it takes 8 MB; each shard decodes the pages at its ends once more
-		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
-	)
-	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))
-}
-
-// prepare finds the question's keys and as-of times and makes room for the answer.
+// prepare checks the question and makes room for the answer.
 func (j *joiner[K]) prepare() error {
-	n := j.q.Times.Len()
-	j.rows = withoutNull(j.keysOf(j.q.Keys, n), append([]arrow.Array{j.q.Times}, j.q.Keys...))
-	if j.o.AsServed {
-		if j.q.View.Schedule == nil {
-			return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
-		}
-		j.rows.Times = servedTimes(j.q.View.Schedule, j.rows.Times)
+	if j.o.AsServed && j.q.View.Schedule == nil {
+		return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
 	}
 	j.columns = append(j.columns, feature.EventTimeColumn)
 	if j.q.View.HasCreatedTime {
 		j.columns = append(j.columns, feature.CreatedTimeColumn)
 	}
-	j.out = newOutput(j.q, n)
+	j.out = newOutput(j.q, j.q.Times.Len())
 	if !j.q.View.Windowed() {
 		return nil
 	}
@@ -179,42 +159,9 @@ func (j *joiner[K]) prepare() error {
 	return err
 }
 
-// sorted returns a shard's part of the spine, in order.
-func (j *joiner[K]) sorted(rows keysort.Part[K], memory *shardMemory[K]) spine[K] {
-	sorting := j.o.Stats.Start(stages.Sort)
-	rows = rows.Sorted(&memory.sort)
-	sorting.Stop(int64(len(rows.Rows)), 0)
-	memory.horizon = slices.Grow(memory.horizon[:0], len(rows.Rows))[:len(rows.Rows)]
-	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: memory.horizon, latest: noEvent, rows: rows.Rows}
-	for s, q := range sp.asOf {
-		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
-		sp.latest = max(sp.latest, sp.horizon[s])
-	}
-	return sp
-}
-
-// withoutNull returns the rows that have no NULL in any of columns, the first of which are their times.
-func withoutNull[K keysort.Ordered](keys []K, columns []arrow.Array) keysort.Part[K] {
-	all := keysort.Part[K]{Rows: make([]uint32, len(keys)), Keys: keys, Times: keysort.Timestamps(columns[0].(*array.Timestamp))}
-	for i := range all.Rows {
-		all.Rows[i] = uint32(i)
-	}
-	columns = slices.DeleteFunc(columns, func(c arrow.Array) bool { return c.NullN() == 0 })
-	if len(columns) == 0 {
-		return all
-	}
-	var some keysort.Part[K]
-	for i, row := range all.Rows {
-		if !slices.ContainsFunc(columns, func(c arrow.Array) bool { return c.IsNull(i) }) {
-			some.Rows, some.Keys, some.Times = append(some.Rows, row), append(some.Keys, all.Keys[i]), append(some.Times, all.Times[i])
-		}
-	}
-	return some
-}
-
 // shard answers rows of the question: first which row of which run, then the values.
 func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
-	sp, m := j.sorted(rows, memory), memory.newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
+	sp, m := j.spineOf(rows, memory), memory.newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
 	spans := make([][]offline.Span, len(j.runs))
 	for r, run := range j.runs {
 		if !j.reaches(run, sp) {

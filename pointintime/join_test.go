@@ -202,6 +202,9 @@ func TestJoinAgreesWithNaive(t *testing.T) {
 		runs := randomRuns(t, view, rows)
 		options := Options{AsKnown: rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers")}
 		question := randomQuestion(t, view)
+		if rapid.Bool().Draw(t, "order shared") {
+			askBefore(t, &question, runs)
+		}
 		answer, err := Join(context.Background(), question, runs, options)
 		if err != nil {
 			t.Fatal(err)

@@ -125,6 +125,9 @@ func TestWindowsAgreeWithNaive(t *testing.T) {
 		runs := randomRuns(t, tiles, rows)
 		options := Options{AsKnown: view.Granularity == 0 && rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers")}
 		question := randomQuestion(t, view)
+		if rapid.Bool().Draw(t, "order shared") {
+			askBefore(t, &question, runs)
+		}
 		answer, err := Join(context.Background(), question, runs, options)
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/asof-store/asof/internal/hugepage"
 )
 
-// Part is some rows beside what they are ordered by: row Rows[i] has the key Keys[i] and the time Times[i].
+// Part is some rows beside what they are ordered by: row Rows[i] has the key Keys[i] and the time Times[i]. Without Rows these are the rows from 0 on.
 type Part[K Ordered] struct {
 	Rows  []uint32
 	Keys  []K
@@ -21,6 +21,9 @@ type Part[K Ordered] struct {
 func newPart[K Ordered](rows int) Part[K] {
 	return Part[K]{make([]uint32, rows), makeKeys[K](rows), hugepage.Make[int64](rows)}
 }
+
+// Len returns the number of rows.
+func (p Part[K]) Len() int { return len(p.Keys) }
 
 // makeKeys returns memory for keys.
 func makeKeys[K Ordered](rows int) []K {
@@ -42,23 +45,20 @@ const samplesPerPart = 64
 
 // Split deals the rows to at most parts parts, none of them empty, of about equal size that ascend by (key, time):
 // no row of a part goes before one of the part before it. Rows that are equal in both, and thus in one part, keep their
-// order. With whole, no key is in two parts. It takes time linear in rows, and a logarithm of parts for each, of as many processors as workers.
+// order. With whole, no key is in two parts. Parts have memory of their own. It takes time linear in rows, and a logarithm of parts for each, of as many processors as workers.
 func (p Part[K]) Split(parts int, whole bool, workers int) []Part[K] {
-	if len(p.Rows) == 0 {
+	if p.Len() == 0 {
 		return nil
 	}
-	if parts <= 1 {
-		return []Part[K]{p}
-	}
 	const dealMin = 1 << 14 // rows for which another worker is worth while
-	first, deals := p.firsts(parts, whole), make([]deal, max(1, min(workers, len(p.Rows)/dealMin)))
+	first, deals := p.firsts(max(1, parts), whole), make([]deal, max(1, min(workers, p.Len()/dealMin)))
 	each(len(deals), func(w int) {
 		d := &deals[w]
-		d.from, d.to = w*len(p.Rows)/len(deals), (w+1)*len(p.Rows)/len(deals)
-		d.part, d.next = p.slice(d.from, d.to).parts(first, whole)
+		d.from, d.to = w*p.Len()/len(deals), (w+1)*p.Len()/len(deals)
+		d.part, d.next = p.parts(d.from, d.to, first, whole)
 	})
-	out, all, begin := make([]Part[K], 0, parts), newPart[K](len(p.Rows)), 0
-	for g := range parts {
+	out, all, begin := make([]Part[K], 0, parts), newPart[K](p.Len()), 0
+	for g := range first.Len() + 1 {
 		end := begin
 		for w := range deals {
 			size := deals[w].next[g]
@@ -73,8 +73,11 @@ func (p Part[K]) Split(parts int, whole bool, workers int) []Part[K] {
 	each(len(deals), func(w int) {
 		d := &deals[w]
 		for i, g := range d.part {
-			at := d.next[g]
-			all.Rows[at], all.Keys[at], all.Times[at] = p.Rows[d.from+i], p.Keys[d.from+i], p.Times[d.from+i]
+			at, row := d.next[g], uint32(d.from+i)
+			if p.Rows != nil {
+				row = p.Rows[row]
+			}
+			all.Rows[at], all.Keys[at], all.Times[at] = row, p.Keys[d.from+i], p.Times[d.from+i]
 			d.next[g]++
 		}
 	})
@@ -102,17 +105,18 @@ func each(n int, do func(i int)) {
 	_ = group.Wait() // there are no errors
 }
 
-// parts returns which part each row is in, of those that begin with first but for the least, and how many rows each part has.
-func (p Part[K]) parts(first Part[K], whole bool) (part []uint16, sizes []int) {
-	part, sizes = make([]uint16, len(p.Rows)), make([]int, len(first.Rows)+1)
+// parts returns which part each of rows [from, to) is in, of those that begin with first but for the least, and how many rows each part has.
+func (p Part[K]) parts(from, to int, first Part[K], whole bool) (part []uint16, sizes []int) {
+	part, sizes = make([]uint16, to-from), make([]int, first.Len()+1)
 	ints, _ := any(p.Keys).([]int64)
 	cells := cellsOf(any(first.Keys))
-	for i, key := range p.Keys {
-		g, end := 0, len(first.Keys) // the first of them that is greater than the row: a binary search without calls
+	for i := range part {
+		key, time := p.Keys[from+i], p.Times[from+i]
+		g, end := 0, first.Len() // the first of them that is greater than the row: a binary search without calls
 		if ints != nil {
-			g, end = cells.around(ints[i])
+			g, end = cells.around(ints[from+i])
 		}
-		for time := p.Times[i]; g < end; {
+		for g < end {
 			mid := int(uint(g+end) / 2)
 			if f := first.Keys[mid]; f < key || f == key && (whole || first.Times[mid] <= time) {
 				g = mid + 1
@@ -137,13 +141,12 @@ type cells struct {
 // cellsPerCut makes one number in so many lie in a cell with a cut, where numbers are spread evenly.
 const cellsPerCut = 64
 
-// cellsOf returns the cells of sorted numbers; none of texts.
+// cellsOf returns the cells of sorted numbers; of texts they are of no use.
 func cellsOf(keys any) (c cells) {
 	cuts, _ := keys.([]int64)
-	if len(cuts) == 0 {
-		return c
+	if len(cuts) > 0 {
+		c.least, c.most = cuts[0], cuts[len(cuts)-1]
 	}
-	c.least, c.most = cuts[0], cuts[len(cuts)-1]
 	width := uint64(c.most) - uint64(c.least)
 	c.shift = max(0, bits.Len64(width)-bits.Len(uint(len(cuts)*cellsPerCut)))
 	c.below = make([]uint16, width>>c.shift+2)
@@ -174,7 +177,7 @@ func (c *cells) around(v int64) (from, to int) {
 // firsts returns, of a sample, the least row of each of so many parts but the first.
 func (p Part[K]) firsts(parts int, whole bool) Part[K] {
 	var sample []int
-	for i := 0; i < len(p.Rows); i += 1 + len(p.Rows)/(parts*samplesPerPart) {
+	for i := 0; i < p.Len(); i += 1 + p.Len()/(parts*samplesPerPart) {
 		sample = append(sample, i)
 	}
 	slices.SortFunc(sample, func(a, b int) int {
@@ -205,21 +208,22 @@ func (m *Memory[K]) forRows(n int) (entries, scratch []entry, out Part[K]) {
 	return m.entries[:n], m.scratch[:n], m.sorted.slice(0, n)
 }
 
-// Sorted returns the rows by key, then by time, in the memory of m; rows that are equal in both keep their order. p stays as it is. Time is linear in
-// rows, but for texts that begin alike.
-func (p Part[K]) Sorted(m *Memory[K]) Part[K] {
+// Sort sorts the rows by key, then by time, with the memory of m; rows that are equal in both keep their order. Time is linear in rows, but for texts that
+// begin alike.
+func (p Part[K]) Sort(m *Memory[K]) {
+	entries, scratch, out := m.forRows(p.Len())
+	for i := range entries {
+		entries[i].row = uint32(i)
+	}
 	switch p := any(p).(type) {
 	case Part[int64]:
-		entries, scratch, out := any(m).(*Memory[int64]).forRows(len(p.Rows))
-		for i := range entries {
-			entries[i].row = uint32(i)
-		}
-		sortInts(p, entries, scratch, out)
-		return any(out).(Part[K])
+		sortInts(p, entries, scratch, any(out).(Part[int64]))
 	case Part[string]:
-		return any(sortedTexts(p, any(m).(*Memory[string]))).(Part[K])
+		sortedTexts(p, entries, scratch, any(out).(Part[string]))
 	}
-	panic("keysort: keys are int64 or string")
+	copy(p.Rows, out.Rows)
+	copy(p.Keys, out.Keys)
+	copy(p.Times, out.Times)
 }
 
 // insertedMax is how many rows are put in order by insertion, which for so few takes less than counting digits does.
@@ -282,11 +286,10 @@ func insert(p Part[int64], entries []entry, out Part[int64]) {
 }
 
 // sortedTexts sorts by the eight bytes that follow what all texts begin with, as by a number, and by the next eight those which agree in these and differ
-// behind. Of equal keys it returns one, so that whoever compares them sees at once that they are equal.
-func sortedTexts(p Part[string], m *Memory[string]) Part[string] {
-	entries, scratch, out := m.forRows(len(p.Rows))
+// behind. Of equal keys out gets one, so that whoever compares them sees at once that they are equal.
+func sortedTexts(p Part[string], entries, scratch []entry, out Part[string]) {
 	for i, t := range p.Times {
-		entries[i] = entry{orderOfInt(t), uint32(i)}
+		entries[i].value = orderOfInt(t)
 	}
 	entries, scratch = sortEntries(entries, scratch)
 	n := 0
@@ -296,7 +299,6 @@ func sortedTexts(p Part[string], m *Memory[string]) Part[string] {
 			n++
 		}
 	})
-	return out
 }
 
 // sortTexts sorts entries, whose keys agree in the first so many bytes or more, by key, stably, and hands over those of each key. scratch has the
