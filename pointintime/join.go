@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -99,8 +100,11 @@ type joiner[K keysort.Ordered] struct {
 type shardMemory[K keysort.Ordered] struct {
 	horizon []int64
 	matches matches
-	hits    [][]int32 // for each run: sorted positions
-	to      []uint32
+	hits    []int32 // sorted positions of rows that have a match
+	places  []uint32
+	next    []uint32 // for each block of places
+	ends    []int32  // for each run
+	to      []uint32 // places and rows of runs, run after run
 	from    []int32
 	rows    []int32
 }
@@ -121,7 +125,7 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	shards := j.shards(workers)
 	j.memory = make(chan *shardMemory[K], workers)
 	for range workers {
-		j.memory <- &shardMemory[K]{hits: make([][]int32, len(runs))}
+		j.memory <- &shardMemory[K]{}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
@@ -298,37 +302,22 @@ func (j *joiner[K]) readTimes(ctx context.Context, run Run, keys blocks[K], span
 	return h, nil
 }
 
-// gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to where the
-// spine has them.
+// gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to the places that the rows get.
 func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span, memory *shardMemory[K]) error {
 	joining := j.o.Stats.Start(stages.Join)
-	byRun := memory.hits
-	for r := range byRun {
-		byRun[r] = byRun[r][:0]
-	}
-	for s, run := range m.run {
-		if run < 0 {
-			continue
-		}
-		if j.out.found(int(sp.rows[s]), m, s, feature.Time(sp.asOf[s])) {
-			byRun[run] = append(byRun[run], int32(s))
-		}
-	}
+	j.place(sp, m, memory)
 	joining.Stop(int64(len(sp.rows)), 0)
-	for r, hits := range byRun {
-		if len(hits) == 0 {
+	begin := int32(0)
+	for r, end := range memory.ends {
+		if begin == end {
 			continue
 		}
-		memory.to, memory.from = memory.to[:0], memory.from[:0]
-		for _, s := range hits {
-			memory.to, memory.from = append(memory.to, sp.rows[s]), append(memory.from, m.row[s])
-		}
-		to, from := memory.to, memory.from
+		to, from := memory.to[begin:end], memory.from[begin:end]
+		begin = end
 		memory.rows = distinctRows(memory.rows[:0], from, spans[r])
-		rows := memory.rows
 		for c, f := range j.q.Features {
 			decoding := j.o.Stats.Start(stages.Decode)
-			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, rows)
+			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, memory.rows)
 			if err != nil {
 				return err
 			}
@@ -340,6 +329,39 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 		}
 	}
 	return nil
+}
+
+// place gives a shard's rows that have a match their places, and lists those whose values are wanted in memory, run after run.
+func (j *joiner[K]) place(sp spine[K], m matches, memory *shardMemory[K]) {
+	hits, places := slices.Grow(memory.hits[:0], len(m.run)), slices.Grow(memory.places[:0], len(m.run))
+	for s, run := range m.run {
+		if run >= 0 {
+			hits, places = append(hits, int32(s)), append(places, sp.rows[s])
+		}
+	}
+	memory.hits, memory.places = hits, places
+	j.out.take(places, &memory.next)
+	memory.ends = slices.Grow(memory.ends[:0], len(j.runs))[:len(j.runs)]
+	clear(memory.ends)
+	wanted := 0
+	for i, s := range hits {
+		if j.out.found(int(places[i]), m, int(s), feature.Time(sp.asOf[s])) {
+			hits[wanted], places[wanted] = s, places[i]
+			memory.ends[m.run[s]]++
+			wanted++
+		}
+	}
+	sum := int32(0)
+	for r, n := range memory.ends {
+		memory.ends[r] = sum // where those of the run begin, and where they end when they are all there
+		sum += n
+	}
+	memory.to, memory.from = slices.Grow(memory.to[:0], wanted)[:wanted], slices.Grow(memory.from[:0], wanted)[:wanted]
+	for i, s := range hits[:wanted] {
+		at := memory.ends[m.run[s]]
+		memory.ends[m.run[s]]++
+		memory.to[at], memory.from[at] = places[i], m.row[s]
+	}
 }
 
 // distinctRows appends the rows of a run that matches, which never fall, name by their place in what was read of spans. Each match becomes

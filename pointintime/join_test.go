@@ -263,6 +263,11 @@ func checkAnswer(t *rapid.T, view *feature.View, rows []testRow, q Question, a *
 	if best != nil && (a.EventTimes[i] != best.event || (view.HasCreatedTime && a.CreatedTimes[i] != best.created)) {
 		t.Fatalf("row %d: got times %v %v, want %v %v", i, a.EventTimes[i], a.CreatedTimes, best.event, best.created)
 	}
+	if best != nil && view.HasCreatedTime {
+		if known := best.created != feature.MinTime && best.created <= feature.Time(q.Times.Value(i)); a.Known[i] != known {
+			t.Fatalf("row %d, created at %v: known is %v", i, best.created, a.Known[i])
+		}
+	}
 	for c, f := range q.Features {
 		want, wantStatus := view.Features[f].Default, status
 		if status == feature.Present {

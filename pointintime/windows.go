@@ -163,7 +163,7 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memo
 		joining.Stop(0, 0)
 		h.release()
 	}
-	w.found()
+	w.found(memory)
 	joining := j.o.Stats.Start(stages.Join) // what decodes within is taken from it
 	defer func() { joining.Stop(int64(len(w.sp.rows)), 0) }()
 	for _, features := range j.windows.inputs {
@@ -181,22 +181,24 @@ type windowShard[K keysort.Ordered] struct {
 	spans [][]offline.Span // of each run
 	cover coverage[K]
 	hits  []int32  // sorted positions of the spine rows that see a tile
-	to    []uint32 // and their rows in the answer
+	to    []uint32 // and their places in the answer
 }
 
 // found notes which spine rows see a tile.
-func (w *windowShard[K]) found() {
+func (w *windowShard[K]) found(memory *shardMemory[K]) {
 	l := w.cover.latest()
-	a := w.out.a
 	for s, event := range l.events {
-		if event == noEvent {
-			continue
+		if event != noEvent {
+			w.hits, w.to = append(w.hits, int32(s)), append(w.to, w.sp.rows[s])
 		}
-		row := w.sp.rows[s]
-		w.hits, w.to = append(w.hits, int32(s)), append(w.to, row)
-		a.Rows[row], a.EventTimes[row] = feature.Present, feature.Time(event)
+	}
+	w.out.take(w.to, &memory.next)
+	a := w.out.a
+	for i, s := range w.hits {
+		place := w.to[i]
+		a.Rows[place], a.EventTimes[place] = feature.Present, feature.Time(l.events[s])
 		if l.created != nil {
-			a.CreatedTimes[row], a.Known[row] = feature.Time(l.created[s]), l.known[s]
+			a.CreatedTimes[place], a.Known[place] = feature.Time(l.created[s]), l.known[s]
 		}
 	}
 }

@@ -145,6 +145,12 @@ func checkWindows(t *rapid.T, view *feature.View, rows []testRow, q Question, a 
 		key, ok = feature.AppendKeyPart(key, part, i)
 		whole = whole && ok
 	}
+	if whole && view.Granularity == 0 {
+		latest, _ := naive(view, rows, key, feature.Time(q.Times.Value(i)), asKnown)
+		if a.Found(i) != (latest != nil) || latest != nil && (a.EventTimes[i] != latest.event || view.HasCreatedTime && a.CreatedTimes[i] != latest.created) {
+			t.Fatalf("row %d: its latest tile is found: %v, of %v, created at %v, want %v", i, a.Found(i), a.EventTimes[i], a.CreatedTimes, latest)
+		}
+	}
 	for c, f := range q.Features {
 		var want any
 		if whole {
