@@ -23,6 +23,8 @@ type Run interface {
 	Rows() int
 	// Events bounds the event times.
 	Events() feature.Range
+	// FirstKeyBounds bounds the first key part; ok is false when that is unknown.
+	FirstKeyBounds() (min, max feature.Key, ok bool)
 	// Pages gives row ranges with bounds on the first key part, covering all rows in order; nil when unknown.
 	Pages() []offline.Page
 	// Read returns the named columns of the rows in spans; nil spans are all rows. The caller may release them.
@@ -192,12 +194,21 @@ func (j *joiner[K]) reaches(run Run, sp spine[K]) bool {
 	return len(sp.horizon) > 0 && int64(run.Events().From) <= sp.latest
 }
 
-// spans returns the rows of run that lie in pages which can hold one of sp's keys.
+// spans returns the rows of run that lie in pages which can hold one of sp's keys. It asks for the pages only if the run as a whole can.
 func (j *joiner[K]) spans(run Run, sp spine[K]) []offline.Span {
-	pages := run.Pages()
-	if len(pages) == 0 {
-		pages = []offline.Page{{From: 0, To: run.Rows()}}
+	min, max, _ := run.FirstKeyBounds()
+	whole := j.holding([]offline.Page{{From: 0, To: run.Rows(), Min: min, Max: max}}, sp)
+	if len(whole) == 0 {
+		return nil
 	}
+	if pages := run.Pages(); len(pages) > 0 {
+		return j.holding(pages, sp)
+	}
+	return whole
+}
+
+// holding returns the rows of pages which can hold one of sp's keys.
+func (j *joiner[K]) holding(pages []offline.Page, sp spine[K]) []offline.Span {
 	var spans []offline.Span
 	s := 0
 	for _, p := range pages {

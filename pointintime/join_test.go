@@ -83,6 +83,13 @@ func (r *memoryRun) Rows() int             { return r.rows }
 func (r *memoryRun) Events() feature.Range { return r.events }
 func (r *memoryRun) Pages() []offline.Page { return r.pages }
 
+func (r *memoryRun) FirstKeyBounds() (min, max feature.Key, ok bool) {
+	if len(r.pages) == 0 || len(r.keys) == 0 {
+		return nil, nil, false
+	}
+	return r.pages[0].Min, r.pages[len(r.pages)-1].Max, true
+}
+
 func (r *memoryRun) Read(_ context.Context, columns []string, spans []offline.Span) ([]arrow.Array, error) {
 	var rows []int32
 	for _, s := range spans {
