@@ -28,19 +28,28 @@ func (j *joiner[K]) shards(workers int) []keysort.Part[K] {
 	if shards, ok := shared.shards.([]keysort.Part[K]); ok {
 		return shards
 	}
+	const sortedMax = 1 << 15 // rows that are sorted at a time: a second-level cache holds what it takes
 	sorting := j.o.Stats.Start(stages.Sort)
 	rows := withoutNull(j.keysOf(j.q.Keys, j.q.Times.Len()), append([]arrow.Array{j.q.Times}, j.q.Keys...))
 	if j.o.AsServed {
 		rows.Times = servedTimes(j.q.View.Schedule, rows.Times)
 	}
-	var shards []keysort.Part[K]
 	if j.windows != nil {
-		shards = j.windowShards(rows, workers)
-	} else {
-		shards = rows.Split(shardsFor(rows.Len(), workers), false, workers)
+		shards := j.windowShards(rows, workers)
+		sorting.Stop(0, 0)
+		j.sort(shards, workers)
+		return shards
 	}
+	n := shardsFor(rows.Len(), workers)
+	parts := rows.Split(n*(1+rows.Len()/(n*sortedMax)), false, workers)
 	sorting.Stop(0, 0)
-	j.sort(shards, workers)
+	j.sort(parts, workers)
+	var shards []keysort.Part[K]
+	for i := range n {
+		if from, to := i*len(parts)/n, (i+1)*len(parts)/n; from < to {
+			shards = append(shards, keysort.Adjacent(parts[from:to]))
+		}
+	}
 	shared.shards = shards
 	return shards
 }

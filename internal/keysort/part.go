@@ -37,7 +37,16 @@ func makeKeys[K Ordered](rows int) []K {
 
 // slice returns the rows [from, to) of p.
 func (p Part[K]) slice(from, to int) Part[K] {
-	return Part[K]{p.Rows[from:to:to], p.Keys[from:to:to], p.Times[from:to:to]}
+	return Part[K]{p.Rows[from:to], p.Keys[from:to], p.Times[from:to]}
+}
+
+// Adjacent returns the rows of parts that follow each other in what [Part.Split] has returned as one part: they lie beside each other.
+func Adjacent[K Ordered](parts []Part[K]) Part[K] {
+	n := 0
+	for _, p := range parts {
+		n += p.Len()
+	}
+	return parts[0].slice(0, n)
 }
 
 // samplesPerPart are taken to cut rows into parts: with 64, sizes of parts deviate by about an eighth.
