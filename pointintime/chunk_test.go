@@ -26,7 +26,9 @@ func TestChunkRows(t *testing.T) {
 	column := func(name string, t feature.Type) arrow.Field { return arrow.Field{Name: name, Type: t.Arrow()} }
 	spine := arrow.NewSchema([]arrow.Field{column(customer.Name, customer.Type), column(TimeColumnDefault, feature.Scalar(feature.Timestamp)),
 		column("row", feature.Scalar(feature.Int64)), column("label", number)}, nil)
-	rowsOf := func(o ExportOptions, textBytes int64) int { return newExport(svc, nil, "", o).chunkRows(spine, textBytes) }
+	rowsOf := func(o ExportOptions, textBytes int64) int {
+		return newExport(svc, nil, "", o).chunkRows(spine, textBytes)
+	}
 	if n := rowsOf(ExportOptions{}, 0); n < 2_000_000 || n > 2_200_000 {
 		t.Errorf("%d rows in %d bytes, want 2 M and few more", n, MemoryDefault)
 	}
