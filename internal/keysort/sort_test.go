@@ -81,6 +81,13 @@ func TestSplitByManyWorkers(t *testing.T) {
 		if len(want) < 12 {
 			t.Fatalf("%d parts", len(want))
 		}
+		some := Part[int64]{}
+		for _, p := range want[3:7] {
+			some.Rows, some.Keys, some.Times = append(some.Rows, p.Rows...), append(some.Keys, p.Keys...), append(some.Times, p.Times...)
+		}
+		if got := Adjacent(want[3:7]); !reflect.DeepEqual(got, some) {
+			t.Fatal("parts that follow each other do not lie beside each other")
+		}
 		for _, workers := range []int{2, 3, 8} {
 			if got := all.Split(13, whole, workers); !reflect.DeepEqual(got, want) {
 				t.Fatalf("%d workers deal otherwise", workers)
