@@ -83,25 +83,16 @@ func (f filesystem) WriteFile(name string, content []byte) error {
 // durableFile is synced when it is closed; closing it again does nothing, as iceberg-go does on some paths.
 type durableFile struct {
 	disk.File
-	kind    string
-	step    func(name string, done bool) error
-	shut    bool
-	written int64
-	started int64 // of written, on its way to the disk
+	kind      string
+	step      func(name string, done bool) error
+	shut      bool
+	writeback disk.Writeback
 }
-
-// writebackBytes is how much is written before the system is asked to bring it to the disk: so much is left, at most, for the sync of a large
-// file to wait for.
-const writebackBytes = 8 << 20
 
 // Write writes to the file.
 func (f *durableFile) Write(b []byte) (int, error) {
 	n, err := f.File.Write(b)
-	f.written += int64(n)
-	if file, ok := f.File.(*os.File); ok && f.written-f.started >= writebackBytes {
-		startWriteback(file.Fd(), f.started, f.written-f.started)
-		f.started = f.written
-	}
+	f.writeback.Wrote(f.File, n)
 	return n, unavailable(err)
 }
 

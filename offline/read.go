@@ -37,7 +37,7 @@ type Run struct {
 	rows     int
 	events   feature.Range
 	min, max feature.Key // bounds of the first key part
-	pages    []Page
+	pages    func() []Page
 	sorted   bool // as it lies in the file
 
 	mu      sync.Mutex
@@ -46,7 +46,7 @@ type Run struct {
 }
 
 // Runs returns the runs of the snapshot: files in the order of [Snapshot.Files], row groups in the order of the file. It reads the files'
-// footers and page indexes.
+// footers.
 func (s *Snapshot) Runs(ctx context.Context) ([]*Run, error) {
 	var runs []*Run
 	for i := range s.files {
@@ -76,14 +76,17 @@ func (s *Snapshot) runsOf(f *dataFile) ([]*Run, error) {
 			continue
 		}
 		r := &Run{snapshot: s, file: f, group: g, rows: group.Rows, events: f.Events, sorted: trusted, checked: trusted}
+		r.pages = sync.OnceValue(r.readPages)
 		event, _ := find(s.columns, feature.EventTimeColumn)
 		if path, ok := h.path(event); ok {
 			if low, high, ok := h.file.Bounds(g, path); ok {
 				r.events = eventBounds(low, high, r.events)
 			}
 		}
-		if len(s.keys) > 0 {
-			r.boundKeys(h)
+		if first, path, ok := r.firstKey(h); ok {
+			if low, high, ok := h.file.Bounds(g, path); ok {
+				r.min, r.max = keyOf(low, first.Type.Kind), keyOf(high, first.Type.Kind)
+			}
 		}
 		runs = append(runs, r)
 	}
@@ -99,22 +102,34 @@ func eventBounds(low, high any, otherwise feature.Range) feature.Range {
 	return feature.Range{From: from, To: to}
 }
 
-// boundKeys takes over what the file says of the first key part.
-func (r *Run) boundKeys(h *handle) {
-	first, _ := find(r.snapshot.columns, r.snapshot.keys[0].Name)
-	path, ok := h.path(first)
-	if !ok {
-		return
+// firstKey returns the column of the first key part, and where it lies in the run's file; ok is false where there is none.
+func (r *Run) firstKey(h *handle) (c column, path string, ok bool) {
+	if len(r.snapshot.keys) == 0 {
+		return column{}, "", false
 	}
-	if low, high, ok := h.file.Bounds(r.group, path); ok {
-		r.min, r.max = keyOf(low, first.Type.Kind), keyOf(high, first.Type.Kind)
-	}
+	c, _ = find(r.snapshot.columns, r.snapshot.keys[0].Name)
+	path, ok = h.path(c)
+	return c, path, ok
+}
+
+// readPages returns what the page index of the first key part says.
+func (r *Run) readPages() (pages []Page) {
 	if !r.sorted {
-		return // its pages are not those of the sorted rows
+		return nil // the file's pages are not those of the sorted rows
+	}
+	h, err := r.snapshot.handles.acquire(r.file)
+	if err != nil {
+		return nil // whoever reads the rows is told
+	}
+	defer r.snapshot.handles.release(h)
+	first, path, ok := r.firstKey(h)
+	if !ok {
+		return nil
 	}
 	for _, p := range h.file.Pages(r.group, path) {
-		r.pages = append(r.pages, Page{From: p.FirstRow, To: p.FirstRow + p.Rows, Min: keyOf(p.Min, first.Type.Kind), Max: keyOf(p.Max, first.Type.Kind)})
+		pages = append(pages, Page{From: p.FirstRow, To: p.FirstRow + p.Rows, Min: keyOf(p.Min, first.Type.Kind), Max: keyOf(p.Max, first.Type.Kind)})
 	}
+	return pages
 }
 
 // keyOf encodes a bound of a key part; nil where its type is another than the column's, in a file of another engine.
@@ -169,8 +184,9 @@ func (r *Run) FirstKeyBounds() (min, max feature.Key, ok bool) {
 	return r.min, r.max, r.min != nil && r.max != nil
 }
 
-// Pages returns the pages of the first key column, which cover the run; nil when they are not known. Those of other columns have other numbers of rows.
-func (r *Run) Pages() []Page { return r.pages }
+// Pages returns the pages of the first key column, which cover the run; nil when they are not known. Those of other columns have other numbers of rows. The
+// first call reads the file's page index.
+func (r *Run) Pages() []Page { return r.pages() }
 
 // Read returns the named columns of the rows in spans, which are ascending and disjoint; nil spans are all rows. A column
 // that was added to the table after the run was written is NULL. Memory of columns that the caller releases serves later reads.

@@ -253,26 +253,30 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 	return c, nil
 }
 
-// joinBytesPerRow is what joining one view takes for each spine row: keys, times, the radix sort's entries, the matches.
-const joinBytesPerRow = 72
+// joinBytesPerRow is what a join takes for each spine row beside columns: key, time and number in order, a place in the answer, and the time of what a view has
+// found there. What shards take is the same for any spine.
+const joinBytesPerRow = 32
 
 // chunkRows returns how many rows the memory allows for of a spine whose texts and lists take so many bytes a row. Half of it is left to the
-// history and the writer.
+// history, the writer and the collector. A chunk less is a pass over the history less.
 func (e *export) chunkRows(spine *arrow.Schema, textBytes int64) int {
 	const rowsMin, rowsMax = 1 << 16, 1 << 22
 	if e.o.ChunkRows > 0 {
 		return e.o.ChunkRows
 	}
-	perRow := joinBytesPerRow + 2*textBytes
+	perRow := joinBytesPerRow + 2*textBytes + int64(len(e.svc.Refs)) // a status of each view
 	for _, f := range spine.Fields() {
-		perRow += 2 * widthOf(f.Type, 0)
+		perRow += widthOf(f.Type, 0)
 	}
-	types := e.hidden()
+	types := []arrow.DataType{feature.Scalar(feature.Timestamp).Arrow()} // as-of times, and what else is taken of the spine, may be copied
+	for _, f := range e.taken {
+		types = append(types, f.Type.Arrow())
+	}
 	for _, c := range e.columns() {
 		types = append(types, e.typeOf(c).Arrow())
 	}
-	for _, t := range types {
-		perRow += widthOf(t, 48) + 2 // text and lists: a guess; a status, and a share of validity
+	for _, t := range append(types, e.hidden()...) {
+		perRow += widthOf(t, 48) + 1 // text and lists: a guess; validity
 	}
 	return int(max(rowsMin, min(rowsMax, e.o.Memory/2/perRow)))
 }
@@ -312,7 +316,7 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 			return fmt.Errorf("joining the spine's column %s: %w", f.Name, err)
 		}
 	}
-	answers := make([]*Answer, len(e.svc.Refs))
+	answers, orders := make([]*Answer, len(e.svc.Refs)), map[string]*Order{}
 	e.report.begin(times.(*array.Timestamp))
 	// An answer is counted beside the join of the next view or the write.
 	counting := new(errgroup.Group)
@@ -323,6 +327,11 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 		for _, name := range ref.KeyColumns {
 			q.Keys = append(q.Keys, taken[name])
 		}
+		columns := strings.Join(ref.KeyColumns, "\x00")
+		if q.Order = orders[columns]; q.Order == nil {
+			q.Order = &Order{}
+			orders[columns] = q.Order
+		}
 		answer, err := Join(ctx, q, e.runs[i], e.o.Options)
 		if err != nil {
 			return err
@@ -331,7 +340,13 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 			return err
 		}
 		counting = new(errgroup.Group)
-		counting.Go(func() error { return e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark) })
+		counting.Go(func() error {
+			err := e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark)
+			if !e.o.WithFeatureTimes {
+				answer.EventTimes, answer.CreatedTimes, answer.Known = nil, nil, nil // of no use from here on
+			}
+			return err
+		})
 		answers[i] = answer
 	}
 	computed, err := e.compute(taken, answers, c.rows)

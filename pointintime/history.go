@@ -47,10 +47,14 @@ func historyOf[K keysort.Ordered](ctx context.Context, view *feature.View, key [
 	end := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
 	end.Append(math.MaxInt64)
 	j := &joiner[K]{q: Question{View: view, Keys: key, Times: end.NewTimestampArray()}, runs: runs, keysOf: keysOf}
-	if err := j.prepare(); err != nil || len(j.rows.Rows) == 0 {
+	if err := j.prepare(); err != nil {
 		return found, err
 	}
-	sp := j.sorted(j.rows, &shardMemory[K]{})
+	shards := j.shards(1)
+	if len(shards) == 0 {
+		return found, nil
+	}
+	sp := j.spineOf(shards[0], &shardMemory[K]{})
 	for r, run := range runs {
 		spans := j.spans(run, sp)
 		if len(spans) == 0 || !overlaps(run.Events(), ranges) {

@@ -23,6 +23,8 @@ type Run interface {
 	Rows() int
 	// Events bounds the event times.
 	Events() feature.Range
+	// FirstKeyBounds bounds the first key part; ok is false when that is unknown.
+	FirstKeyBounds() (min, max feature.Key, ok bool)
 	// Pages gives row ranges with bounds on the first key part, covering all rows in order; nil when unknown.
 	Pages() []offline.Page
 	// Read returns the named columns of the rows in spans; nil spans are all rows. The caller may release them.
@@ -48,6 +50,7 @@ type Question struct {
 	Features []int         // indices into View.Features
 	Keys     []arrow.Array // one for each of View.Keys, of its type
 	Times    *array.Timestamp
+	Order    *Order // of Keys and Times, for questions that share it; nil: nobody does
 }
 
 // Answer answers a [Question]; its columns have a value for each row of the question.
@@ -87,8 +90,7 @@ type joiner[K keysort.Ordered] struct {
 	o       Options
 	runs    []Run
 	keysOf  func([]arrow.Array, int) []K
-	rows    keysort.Part[K] // of the question, those that can match, with their as-of times
-	columns []string        // event time, created time: what the walk reads beside keys
+	columns []string // event time, created time: what the walk reads beside keys
 	out     *output
 	windows *windowed // nil for a latest-value view
 	// Memory that shards leave to those that follow: of states for each group of tiles, and for each spine row; and of a worker.
@@ -98,11 +100,13 @@ type joiner[K keysort.Ordered] struct {
 
 // shardMemory is what a worker's shards need one after another.
 type shardMemory[K keysort.Ordered] struct {
-	sort    keysort.Memory[K]
 	horizon []int64
 	matches matches
-	hits    [][]int32 // for each run: sorted positions
-	to      []uint32
+	hits    []int32 // sorted positions of rows that have a match
+	places  []uint32
+	next    []uint32 // for each block of places
+	ends    []int32  // for each run
+	to      []uint32 // places and rows of runs, run after run
 	from    []int32
 	rows    []int32
 }
@@ -116,20 +120,17 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(workers)
-	sorting := o.Stats.Start(stages.Sort)
-	shard, shards := j.shard, []keysort.Part[K](nil)
+	shard := j.shard
 	if j.windows != nil {
-		shard, shards = j.shardWindows, j.windowShards(workers)
-	} else {
-		shards = j.rows.Split(shardsFor(len(j.rows.Rows), workers), false, workers)
+		shard = j.shardWindows
 	}
-	sorting.Stop(0, 0)
+	shards := j.shards(workers)
 	j.memory = make(chan *shardMemory[K], workers)
 	for range workers {
-		j.memory <- &shardMemory[K]{hits: make([][]int32, len(runs))}
+		j.memory <- &shardMemory[K]{}
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
 	for _, rows := range shards {
 		group.Go(func() error {
 			memory := <-j.memory
@@ -143,31 +144,16 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 	return j.out.answer(q)
 }
 
-// shardsFor returns into how many shards that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
-// no more than would leave shardRowsMin.
-func shardsFor(rows, workers int) int {
-	const (
-		shardRowsMax = 1 << 17 // sorting and walking it takes 8 MB; each shard decodes the pages at its ends once more
-		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
-	)
-	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))
-}
-
-// prepare finds the question's keys and as-of times and makes room for the answer.
+// prepare checks the question and makes room for the answer.
 func (j *joiner[K]) prepare() error {
-	n := j.q.Times.Len()
-	j.rows = withoutNull(j.keysOf(j.q.Keys, n), append([]arrow.Array{j.q.Times}, j.q.Keys...))
-	if j.o.AsServed {
-		if j.q.View.Schedule == nil {
-			return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
-		}
-		j.rows.Times = servedTimes(j.q.View.Schedule, j.rows.Times)
+	if j.o.AsServed && j.q.View.Schedule == nil {
+		return feature.Errorf(feature.ErrInvalid, "view %s: --as-served needs a schedule, and the view has none: give it one, or export without --as-served", j.q.View.Name)
 	}
 	j.columns = append(j.columns, feature.EventTimeColumn)
 	if j.q.View.HasCreatedTime {
 		j.columns = append(j.columns, feature.CreatedTimeColumn)
 	}
-	j.out = newOutput(j.q, n)
+	j.out = newOutput(j.q, j.q.Times.Len())
 	if !j.q.View.Windowed() {
 		return nil
 	}
@@ -179,42 +165,9 @@ func (j *joiner[K]) prepare() error {
 	return err
 }
 
-// sorted returns a shard's part of the spine, in order.
-func (j *joiner[K]) sorted(rows keysort.Part[K], memory *shardMemory[K]) spine[K] {
-	sorting := j.o.Stats.Start(stages.Sort)
-	rows = rows.Sorted(&memory.sort)
-	sorting.Stop(int64(len(rows.Rows)), 0)
-	memory.horizon = slices.Grow(memory.horizon[:0], len(rows.Rows))[:len(rows.Rows)]
-	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: memory.horizon, latest: noEvent, rows: rows.Rows}
-	for s, q := range sp.asOf {
-		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
-		sp.latest = max(sp.latest, sp.horizon[s])
-	}
-	return sp
-}
-
-// withoutNull returns the rows that have no NULL in any of columns, the first of which are their times.
-func withoutNull[K keysort.Ordered](keys []K, columns []arrow.Array) keysort.Part[K] {
-	all := keysort.Part[K]{Rows: make([]uint32, len(keys)), Keys: keys, Times: keysort.Timestamps(columns[0].(*array.Timestamp))}
-	for i := range all.Rows {
-		all.Rows[i] = uint32(i)
-	}
-	columns = slices.DeleteFunc(columns, func(c arrow.Array) bool { return c.NullN() == 0 })
-	if len(columns) == 0 {
-		return all
-	}
-	var some keysort.Part[K]
-	for i, row := range all.Rows {
-		if !slices.ContainsFunc(columns, func(c arrow.Array) bool { return c.IsNull(i) }) {
-			some.Rows, some.Keys, some.Times = append(some.Rows, row), append(some.Keys, all.Keys[i]), append(some.Times, all.Times[i])
-		}
-	}
-	return some
-}
-
 // shard answers rows of the question: first which row of which run, then the values.
 func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
-	sp, m := j.sorted(rows, memory), memory.newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
+	sp, m := j.spineOf(rows, memory), memory.newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
 	spans := make([][]offline.Span, len(j.runs))
 	for r, run := range j.runs {
 		if !j.reaches(run, sp) {
@@ -241,12 +194,21 @@ func (j *joiner[K]) reaches(run Run, sp spine[K]) bool {
 	return len(sp.horizon) > 0 && int64(run.Events().From) <= sp.latest
 }
 
-// spans returns the rows of run that lie in pages which can hold one of sp's keys.
+// spans returns the rows of run that lie in pages which can hold one of sp's keys. It asks for the pages only if the run as a whole can.
 func (j *joiner[K]) spans(run Run, sp spine[K]) []offline.Span {
-	pages := run.Pages()
-	if len(pages) == 0 {
-		pages = []offline.Page{{From: 0, To: run.Rows()}}
+	min, max, _ := run.FirstKeyBounds()
+	whole := j.holding([]offline.Page{{From: 0, To: run.Rows(), Min: min, Max: max}}, sp)
+	if len(whole) == 0 {
+		return nil
 	}
+	if pages := run.Pages(); len(pages) > 0 {
+		return j.holding(pages, sp)
+	}
+	return whole
+}
+
+// holding returns the rows of pages which can hold one of sp's keys.
+func (j *joiner[K]) holding(pages []offline.Page, sp spine[K]) []offline.Span {
 	var spans []offline.Span
 	s := 0
 	for _, p := range pages {
@@ -351,37 +313,22 @@ func (j *joiner[K]) readTimes(ctx context.Context, run Run, keys blocks[K], span
 	return h, nil
 }
 
-// gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to where the
-// spine has them.
+// gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to the places that the rows get.
 func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span, memory *shardMemory[K]) error {
 	joining := j.o.Stats.Start(stages.Join)
-	byRun := memory.hits
-	for r := range byRun {
-		byRun[r] = byRun[r][:0]
-	}
-	for s, run := range m.run {
-		if run < 0 {
-			continue
-		}
-		if j.out.found(int(sp.rows[s]), m, s, feature.Time(sp.asOf[s])) {
-			byRun[run] = append(byRun[run], int32(s))
-		}
-	}
+	j.place(sp, m, memory)
 	joining.Stop(int64(len(sp.rows)), 0)
-	for r, hits := range byRun {
-		if len(hits) == 0 {
+	begin := int32(0)
+	for r, end := range memory.ends {
+		if begin == end {
 			continue
 		}
-		memory.to, memory.from = memory.to[:0], memory.from[:0]
-		for _, s := range hits {
-			memory.to, memory.from = append(memory.to, sp.rows[s]), append(memory.from, m.row[s])
-		}
-		to, from := memory.to, memory.from
+		to, from := memory.to[begin:end], memory.from[begin:end]
+		begin = end
 		memory.rows = distinctRows(memory.rows[:0], from, spans[r])
-		rows := memory.rows
 		for c, f := range j.q.Features {
 			decoding := j.o.Stats.Start(stages.Decode)
-			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, rows)
+			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, memory.rows)
 			if err != nil {
 				return err
 			}
@@ -393,6 +340,39 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 		}
 	}
 	return nil
+}
+
+// place gives a shard's rows that have a match their places, and lists those whose values are wanted in memory, run after run.
+func (j *joiner[K]) place(sp spine[K], m matches, memory *shardMemory[K]) {
+	hits, places := slices.Grow(memory.hits[:0], len(m.run)), slices.Grow(memory.places[:0], len(m.run))
+	for s, run := range m.run {
+		if run >= 0 {
+			hits, places = append(hits, int32(s)), append(places, sp.rows[s])
+		}
+	}
+	memory.hits, memory.places = hits, places
+	j.out.take(places, &memory.next)
+	memory.ends = slices.Grow(memory.ends[:0], len(j.runs))[:len(j.runs)]
+	clear(memory.ends)
+	wanted := 0
+	for i, s := range hits {
+		if j.out.found(int(places[i]), m, int(s), feature.Time(sp.asOf[s])) {
+			hits[wanted], places[wanted] = s, places[i]
+			memory.ends[m.run[s]]++
+			wanted++
+		}
+	}
+	sum := int32(0)
+	for r, n := range memory.ends {
+		memory.ends[r] = sum // where those of the run begin, and where they end when they are all there
+		sum += n
+	}
+	memory.to, memory.from = slices.Grow(memory.to[:0], wanted)[:wanted], slices.Grow(memory.from[:0], wanted)[:wanted]
+	for i, s := range hits[:wanted] {
+		at := memory.ends[m.run[s]]
+		memory.ends[m.run[s]]++
+		memory.to[at], memory.from[at] = places[i], m.row[s]
+	}
 }
 
 // distinctRows appends the rows of a run that matches, which never fall, name by their place in what was read of spans. Each match becomes

@@ -83,6 +83,13 @@ func (r *memoryRun) Rows() int             { return r.rows }
 func (r *memoryRun) Events() feature.Range { return r.events }
 func (r *memoryRun) Pages() []offline.Page { return r.pages }
 
+func (r *memoryRun) FirstKeyBounds() (min, max feature.Key, ok bool) {
+	if len(r.pages) == 0 || len(r.keys) == 0 {
+		return nil, nil, false
+	}
+	return r.pages[0].Min, r.pages[len(r.pages)-1].Max, true
+}
+
 func (r *memoryRun) Read(_ context.Context, columns []string, spans []offline.Span) ([]arrow.Array, error) {
 	var rows []int32
 	for _, s := range spans {
@@ -202,6 +209,9 @@ func TestJoinAgreesWithNaive(t *testing.T) {
 		runs := randomRuns(t, view, rows)
 		options := Options{AsKnown: rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers")}
 		question := randomQuestion(t, view)
+		if rapid.Bool().Draw(t, "order shared") {
+			askBefore(t, &question, runs)
+		}
 		answer, err := Join(context.Background(), question, runs, options)
 		if err != nil {
 			t.Fatal(err)
@@ -259,6 +269,11 @@ func checkAnswer(t *rapid.T, view *feature.View, rows []testRow, q Question, a *
 	}
 	if best != nil && (a.EventTimes[i] != best.event || (view.HasCreatedTime && a.CreatedTimes[i] != best.created)) {
 		t.Fatalf("row %d: got times %v %v, want %v %v", i, a.EventTimes[i], a.CreatedTimes, best.event, best.created)
+	}
+	if best != nil && view.HasCreatedTime {
+		if known := best.created != feature.MinTime && best.created <= feature.Time(q.Times.Value(i)); a.Known[i] != known {
+			t.Fatalf("row %d, created at %v: known is %v", i, best.created, a.Known[i])
+		}
 	}
 	for c, f := range q.Features {
 		want, wantStatus := view.Features[f].Default, status

@@ -16,16 +16,19 @@ import (
 	"github.com/asof-store/asof/internal/interleave"
 )
 
-// output collects an answer. Shards write disjoint rows of it at once.
+// output collects an answer. Shards write to disjoint places of it at once.
 type output struct {
+	*places
 	view    *feature.View
 	columns []sink
 	a       *Answer
 }
 
-// sink collects one feature's values: row to[i] of the answer is row from[i] of values. Calls with disjoint rows may run at once.
+// sink collects one feature's values: place to[i] of the answer gets row from[i] of values. Calls with disjoint places may run at once.
 type sink interface {
 	scatter(values arrow.Array, from []int32, to []uint32)
+	// settle moves what was collected to its rows, once, before the calls of finish and statuses.
+	settle(*places)
 	// finish returns the values; rows that are not present hold fallback, or NULL when that is nil.
 	finish(fallback any) (arrow.Array, error)
 	// statuses returns the status of each row.
@@ -34,36 +37,56 @@ type sink interface {
 
 func newOutput(q Question, rows int) *output {
 	a := &Answer{Rows: make([]feature.Status, rows), EventTimes: hugepage.Make[feature.Time](rows)}
-	for i := range a.Rows {
-		a.Rows[i] = feature.NotFound
-	}
 	if q.View.HasCreatedTime {
 		a.CreatedTimes, a.Known = hugepage.Make[feature.Time](rows), make([]bool, rows)
 	}
-	o := &output{view: q.View, a: a}
+	o := &output{places: newPlaces(rows), view: q.View, a: a}
 	for _, f := range q.Features {
 		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows}))
 	}
 	return o
 }
 
-// found notes that row has the match s of m, and reports whether its values are wanted: not when the match has expired.
-func (o *output) found(row int, m matches, s int, asOf feature.Time) bool {
+// found notes that the row of a place has the match s of m, and reports whether its values are wanted: not when the match has expired.
+func (o *output) found(place int, m matches, s int, asOf feature.Time) bool {
 	event := feature.Time(m.events[s])
-	o.a.EventTimes[row] = event
+	o.a.EventTimes[place] = event
 	if m.created != nil {
-		o.a.CreatedTimes[row] = feature.Time(m.created[s])
-		o.a.Known[row] = m.created[s] != unknownCreated && feature.Time(m.created[s]) <= asOf
+		o.a.CreatedTimes[place] = feature.Time(m.created[s])
+		o.a.Known[place] = m.created[s] != unknownCreated && feature.Time(m.created[s]) <= asOf
 	}
 	if o.view.Expired(event, asOf) {
-		o.a.Rows[row] = feature.Expired
+		o.a.Rows[place] = feature.Expired
 		return false
 	}
-	o.a.Rows[row] = feature.Present
+	o.a.Rows[place] = feature.Present
 	return true
 }
 
+// settle moves all that was collected from its places to its rows.
+func (o *output) settle() {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	move := func(part func()) {
+		group.Go(func() error {
+			part()
+			return nil
+		})
+	}
+	for _, s := range o.columns {
+		move(func() { s.settle(o.places) })
+	}
+	move(func() { settle(o.places, o.a.EventTimes, 0) })
+	move(func() { settle(o.places, o.a.Rows, feature.NotFound) })
+	if o.a.Known != nil {
+		move(func() { settle(o.places, o.a.CreatedTimes, 0) })
+		move(func() { settle(o.places, o.a.Known, false) })
+	}
+	_ = group.Wait() // there are no errors
+}
+
 func (o *output) answer(q Question) (*Answer, error) {
+	o.settle()
 	o.a.Columns = make([]Column, len(o.columns))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -89,9 +112,15 @@ type presence struct {
 	null  []bool // nil: none
 }
 
-func (p *presence) setNull(row uint32) {
+func (p *presence) setNull(place uint32) {
 	p.first.Do(func() { p.null = make([]bool, len(p.rows)) })
-	p.null[row] = true
+	p.null[place] = true
+}
+
+func (p *presence) settle(at *places) {
+	if p.null != nil {
+		settle(at, p.null, false)
+	}
 }
 
 // has reports whether row is present.
@@ -181,6 +210,12 @@ func (s *fixedSink[T]) scatter(values arrow.Array, from []int32, to []uint32) {
 	}
 }
 
+func (s *fixedSink[T]) settle(at *places) {
+	s.presence.settle(at)
+	var nothing T
+	settle(at, s.values, nothing)
+}
+
 func (s *fixedSink[T]) finish(fallback any) (arrow.Array, error) {
 	var valid *memory.Buffer
 	var nulls int
@@ -230,6 +265,11 @@ func (s *boolSink) scatter(values arrow.Array, from []int32, to []uint32) {
 	}
 }
 
+func (s *boolSink) settle(at *places) {
+	s.presence.settle(at)
+	settle(at, s.values, false)
+}
+
 func (s *boolSink) finish(fallback any) (arrow.Array, error) {
 	b := array.NewBooleanBuilder(memory.DefaultAllocator)
 	b.Reserve(len(s.values))
@@ -276,6 +316,11 @@ func (s *textSink) scatter(values arrow.Array, from []int32, to []uint32) {
 	}
 }
 
+func (s *textSink) settle(at *places) {
+	s.presence.settle(at)
+	settle(at, s.values, nil)
+}
+
 func (s *textSink) finish(fallback any) (arrow.Array, error) {
 	b := array.NewBinaryBuilder(memory.DefaultAllocator, s.t.Arrow().(arrow.BinaryDataType))
 	b.Reserve(len(s.values))
@@ -313,6 +358,12 @@ func (s *listSink) scatter(values arrow.Array, from []int32, to []uint32) {
 			s.setNull(t)
 		}
 	}
+}
+
+func (s *listSink) settle(at *places) {
+	s.presence.settle(at)
+	settle(at, s.piece, 0)
+	settle(at, s.at, 0)
 }
 
 func (s *listSink) finish(fallback any) (arrow.Array, error) {

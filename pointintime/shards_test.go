@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/offline"
 )
 
 // TestShards joins a spine that is long enough to be parted among workers, keys and all, with history of which every value follows
@@ -109,5 +110,38 @@ func TestFewRows(t *testing.T) {
 				t.Fatalf("key %d at %d: found %v, %v, want %v, %d", key, q, answer.Found(i), answer.Columns[0].Values, found, want)
 			}
 		}
+	}
+}
+
+// unaskedRun is a run that nobody may ask for its pages.
+type unaskedRun struct {
+	*memoryRun
+	t *testing.T
+}
+
+func (r unaskedRun) Pages() []offline.Page {
+	r.t.Error("a run without any of the keys is asked for its pages")
+	return nil
+}
+
+// TestRunsWithoutKeys joins with runs whose keys are all below, all above, or around the one that is asked for.
+func TestRunsWithoutKeys(t *testing.T) {
+	view := &feature.View{Name: "v", Keys: []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}}
+	run := func(keys ...int64) *memoryRun {
+		var rows []testRow
+		for _, k := range keys {
+			rows = append(rows, testRow{key: []any{k}, encoded: feature.AppendKeyInt64(nil, k), event: 1, created: feature.MinTime})
+		}
+		return newMemoryRun(view, rows, 1)
+	}
+	runs := []Run{unaskedRun{run(1, 2), t}, unaskedRun{run(6, 8), t}, run(4, 6)}
+	question := Question{View: view, Keys: []arrow.Array{arrayOf(view.Keys[0].Type, []any{int64(5), int64(4)})},
+		Times: arrayOf(feature.Scalar(feature.Timestamp), []any{feature.Time(1), feature.Time(1)}).(*array.Timestamp)}
+	answer, err := Join(context.Background(), question, runs, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Found(0) || !answer.Found(1) {
+		t.Errorf("found %v, %v; want the second alone", answer.Found(0), answer.Found(1))
 	}
 }

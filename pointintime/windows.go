@@ -89,21 +89,21 @@ func lengthOf(a *feature.Aggregation) int64 {
 	return a.Window.Microseconds()
 }
 
-// windowShards cuts the rows of a question to a windowed view into shards: small ones, whose slices stay in the processor's cache, but
+// windowShards cuts rows of a question to a windowed view into shards: small ones, whose slices stay in the processor's cache, but
 // between keys, for all of a key's history is read for each shard that has a row of it. A key of very many rows is cut all the same.
-func (j *joiner[K]) windowShards(workers int) []keysort.Part[K] {
+func (j *joiner[K]) windowShards(rows keysort.Part[K], workers int) []keysort.Part[K] {
 	const (
 		endsWanted = 1 << 16 // the slices of a sum take 3 MB then; twice as many take no less time, and a tenth more memory
 		endsMax    = 1 << 19
 	)
 	ends := 1 + len(j.windows.lengths) // that each row has
-	parts := max(1, len(j.rows.Rows)*ends/endsWanted, min(workers, len(j.rows.Rows)/1024))
+	parts := max(1, rows.Len()*ends/endsWanted, min(workers, rows.Len()/1024))
 	if parts > 1 {
 		parts += workers - 1 - (parts-1)%workers // the last ones end together
 	}
 	var shards []keysort.Part[K]
-	for _, rows := range j.rows.Split(parts, true, workers) {
-		shards = append(shards, rows.Split(1+len(rows.Rows)*ends/endsMax, false, workers)...)
+	for _, rows := range rows.Split(parts, true, workers) {
+		shards = append(shards, rows.Split(1+rows.Len()*ends/endsMax, false, workers)...)
 	}
 	return shards
 }
@@ -140,7 +140,7 @@ func (p *statePool) put(spec *aggregate.Spec, s aggregate.States) {
 
 // shardWindows answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
 func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
-	w := &windowShard[K]{joiner: j, sp: j.sorted(rows, memory), spans: make([][]offline.Span, len(j.runs))}
+	w := &windowShard[K]{joiner: j, sp: j.spineOf(rows, memory), spans: make([][]offline.Span, len(j.runs))}
 	if j.o.AsKnown && j.q.View.HasCreatedTime {
 		w.cover = newKnownTiles(w.sp, j.windows.lengths)
 	} else {
@@ -163,7 +163,7 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memo
 		joining.Stop(0, 0)
 		h.release()
 	}
-	w.found()
+	w.found(memory)
 	joining := j.o.Stats.Start(stages.Join) // what decodes within is taken from it
 	defer func() { joining.Stop(int64(len(w.sp.rows)), 0) }()
 	for _, features := range j.windows.inputs {
@@ -181,22 +181,24 @@ type windowShard[K keysort.Ordered] struct {
 	spans [][]offline.Span // of each run
 	cover coverage[K]
 	hits  []int32  // sorted positions of the spine rows that see a tile
-	to    []uint32 // and their rows in the answer
+	to    []uint32 // and their places in the answer
 }
 
 // found notes which spine rows see a tile.
-func (w *windowShard[K]) found() {
+func (w *windowShard[K]) found(memory *shardMemory[K]) {
 	l := w.cover.latest()
-	a := w.out.a
 	for s, event := range l.events {
-		if event == noEvent {
-			continue
+		if event != noEvent {
+			w.hits, w.to = append(w.hits, int32(s)), append(w.to, w.sp.rows[s])
 		}
-		row := w.sp.rows[s]
-		w.hits, w.to = append(w.hits, int32(s)), append(w.to, row)
-		a.Rows[row], a.EventTimes[row] = feature.Present, feature.Time(event)
+	}
+	w.out.take(w.to, &memory.next)
+	a := w.out.a
+	for i, s := range w.hits {
+		place := w.to[i]
+		a.Rows[place], a.EventTimes[place] = feature.Present, feature.Time(l.events[s])
 		if l.created != nil {
-			a.CreatedTimes[row], a.Known[row] = feature.Time(l.created[s]), l.known[s]
+			a.CreatedTimes[place], a.Known[place] = feature.Time(l.created[s]), l.known[s]
 		}
 	}
 }

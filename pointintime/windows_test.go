@@ -125,6 +125,9 @@ func TestWindowsAgreeWithNaive(t *testing.T) {
 		runs := randomRuns(t, tiles, rows)
 		options := Options{AsKnown: view.Granularity == 0 && rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers")}
 		question := randomQuestion(t, view)
+		if rapid.Bool().Draw(t, "order shared") {
+			askBefore(t, &question, runs)
+		}
 		answer, err := Join(context.Background(), question, runs, options)
 		if err != nil {
 			t.Fatal(err)
@@ -141,6 +144,12 @@ func checkWindows(t *rapid.T, view *feature.View, rows []testRow, q Question, a 
 		ok := false
 		key, ok = feature.AppendKeyPart(key, part, i)
 		whole = whole && ok
+	}
+	if whole && view.Granularity == 0 {
+		latest, _ := naive(view, rows, key, feature.Time(q.Times.Value(i)), asKnown)
+		if a.Found(i) != (latest != nil) || latest != nil && (a.EventTimes[i] != latest.event || view.HasCreatedTime && a.CreatedTimes[i] != latest.created) {
+			t.Fatalf("row %d: its latest tile is found: %v, of %v, created at %v, want %v", i, a.Found(i), a.EventTimes[i], a.CreatedTimes, latest)
+		}
 	}
 	for c, f := range q.Features {
 		var want any

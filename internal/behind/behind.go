@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// pieceBytes is what is written at a time.
-	pieceBytes = 1 << 20
+	// pieceBytes is what is written at a time, but for the first pieces: a small file needs little memory, which the system would have to clear.
+	pieceBytes      = 1 << 20
+	pieceBytesFirst = 1 << 16
 	// piecesMax bounds the pieces that there are: those that are filled, those that wait, and the one that is being written.
 	piecesMax = 16
 )
@@ -20,6 +21,7 @@ const (
 type Writer struct {
 	out    io.Writer
 	piece  []byte      // being filled; nil: none
+	size   int         // of the next piece that is made
 	free   chan []byte // pieces, nil for those that have never been used
 	full   chan []byte
 	group  errgroup.Group
@@ -29,7 +31,7 @@ type Writer struct {
 
 // NewWriter returns a writer to out. Finish has to be called, also after an error.
 func NewWriter(out io.Writer) *Writer {
-	w := &Writer{out: out, free: make(chan []byte, piecesMax), full: make(chan []byte, piecesMax)}
+	w := &Writer{out: out, size: pieceBytesFirst, free: make(chan []byte, piecesMax), full: make(chan []byte, piecesMax)}
 	for range piecesMax {
 		w.free <- nil
 	}
@@ -65,7 +67,8 @@ func (w *Writer) Write(b []byte) (int, error) {
 		}
 		if w.piece == nil {
 			if w.piece = <-w.free; w.piece == nil {
-				w.piece = make([]byte, 0, pieceBytes)
+				w.piece = make([]byte, 0, w.size)
+				w.size = min(2*w.size, pieceBytes)
 			}
 			w.piece = w.piece[:0]
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/asof-store/asof/internal/hugepage"
 )
 
-// Part is some rows beside what they are ordered by: row Rows[i] has the key Keys[i] and the time Times[i].
+// Part is some rows beside what they are ordered by: row Rows[i] has the key Keys[i] and the time Times[i]. Without Rows these are the rows from 0 on.
 type Part[K Ordered] struct {
 	Rows  []uint32
 	Keys  []K
@@ -21,6 +21,9 @@ type Part[K Ordered] struct {
 func newPart[K Ordered](rows int) Part[K] {
 	return Part[K]{make([]uint32, rows), makeKeys[K](rows), hugepage.Make[int64](rows)}
 }
+
+// Len returns the number of rows.
+func (p Part[K]) Len() int { return len(p.Keys) }
 
 // makeKeys returns memory for keys.
 func makeKeys[K Ordered](rows int) []K {
@@ -34,7 +37,16 @@ func makeKeys[K Ordered](rows int) []K {
 
 // slice returns the rows [from, to) of p.
 func (p Part[K]) slice(from, to int) Part[K] {
-	return Part[K]{p.Rows[from:to:to], p.Keys[from:to:to], p.Times[from:to:to]}
+	return Part[K]{p.Rows[from:to], p.Keys[from:to], p.Times[from:to]}
+}
+
+// Adjacent returns the rows of parts that follow each other in what [Part.Split] has returned as one part: they lie beside each other.
+func Adjacent[K Ordered](parts []Part[K]) Part[K] {
+	n := 0
+	for _, p := range parts {
+		n += p.Len()
+	}
+	return parts[0].slice(0, n)
 }
 
 // samplesPerPart are taken to cut rows into parts: with 64, sizes of parts deviate by about an eighth.
@@ -42,23 +54,20 @@ const samplesPerPart = 64
 
 // Split deals the rows to at most parts parts, none of them empty, of about equal size that ascend by (key, time):
 // no row of a part goes before one of the part before it. Rows that are equal in both, and thus in one part, keep their
-// order. With whole, no key is in two parts. It takes time linear in rows, and a logarithm of parts for each, of as many processors as workers.
+// order. With whole, no key is in two parts. Parts have memory of their own. It takes time linear in rows, and a logarithm of parts for each, of as many processors as workers.
 func (p Part[K]) Split(parts int, whole bool, workers int) []Part[K] {
-	if len(p.Rows) == 0 {
+	if p.Len() == 0 {
 		return nil
 	}
-	if parts <= 1 {
-		return []Part[K]{p}
-	}
 	const dealMin = 1 << 14 // rows for which another worker is worth while
-	first, deals := p.firsts(parts, whole), make([]deal, max(1, min(workers, len(p.Rows)/dealMin)))
+	first, deals := p.firsts(max(1, parts), whole), make([]deal, max(1, min(workers, p.Len()/dealMin)))
 	each(len(deals), func(w int) {
 		d := &deals[w]
-		d.from, d.to = w*len(p.Rows)/len(deals), (w+1)*len(p.Rows)/len(deals)
-		d.part, d.next = p.slice(d.from, d.to).parts(first, whole)
+		d.from, d.to = w*p.Len()/len(deals), (w+1)*p.Len()/len(deals)
+		d.part, d.next = p.parts(d.from, d.to, first, whole)
 	})
-	out, all, begin := make([]Part[K], 0, parts), newPart[K](len(p.Rows)), 0
-	for g := range parts {
+	out, all, begin := make([]Part[K], 0, parts), newPart[K](p.Len()), 0
+	for g := range first.Len() + 1 {
 		end := begin
 		for w := range deals {
 			size := deals[w].next[g]
@@ -73,8 +82,11 @@ func (p Part[K]) Split(parts int, whole bool, workers int) []Part[K] {
 	each(len(deals), func(w int) {
 		d := &deals[w]
 		for i, g := range d.part {
-			at := d.next[g]
-			all.Rows[at], all.Keys[at], all.Times[at] = p.Rows[d.from+i], p.Keys[d.from+i], p.Times[d.from+i]
+			at, row := d.next[g], uint32(d.from+i)
+			if p.Rows != nil {
+				row = p.Rows[row]
+			}
+			all.Rows[at], all.Keys[at], all.Times[at] = row, p.Keys[d.from+i], p.Times[d.from+i]
 			d.next[g]++
 		}
 	})
@@ -102,12 +114,18 @@ func each(n int, do func(i int)) {
 	_ = group.Wait() // there are no errors
 }
 
-// parts returns which part each row is in, of those that begin with first but for the least, and how many rows each part has.
-func (p Part[K]) parts(first Part[K], whole bool) (part []uint16, sizes []int) {
-	part, sizes = make([]uint16, len(p.Rows)), make([]int, len(first.Rows)+1)
-	for i, key := range p.Keys {
-		g, end := 0, len(first.Keys) // the first of them that is greater than the row: a binary search without calls
-		for time := p.Times[i]; g < end; {
+// parts returns which part each of rows [from, to) is in, of those that begin with first but for the least, and how many rows each part has.
+func (p Part[K]) parts(from, to int, first Part[K], whole bool) (part []uint16, sizes []int) {
+	part, sizes = make([]uint16, to-from), make([]int, first.Len()+1)
+	ints, _ := any(p.Keys).([]int64)
+	cells := cellsOf(any(first.Keys))
+	for i := range part {
+		key, time := p.Keys[from+i], p.Times[from+i]
+		g, end := 0, first.Len() // the first of them that is greater than the row: a binary search without calls
+		if ints != nil {
+			g, end = cells.around(ints[from+i])
+		}
+		for g < end {
 			mid := int(uint(g+end) / 2)
 			if f := first.Keys[mid]; f < key || f == key && (whole || first.Times[mid] <= time) {
 				g = mid + 1
@@ -121,10 +139,54 @@ func (p Part[K]) parts(first Part[K], whole bool) (part []uint16, sizes []int) {
 	return part, sizes
 }
 
+// cells cut the numbers from the first of some sorted ones to the last into equal cells, most of which have none of these within: so that one look
+// tells of most numbers between which two they lie.
+type cells struct {
+	least, most int64
+	shift       int
+	below       []uint16 // how many of the sorted numbers lie in cells before each cell, and in all
+}
+
+// cellsPerCut makes one number in so many lie in a cell with a cut, where numbers are spread evenly.
+const cellsPerCut = 64
+
+// cellsOf returns the cells of sorted numbers; of texts they are of no use.
+func cellsOf(keys any) (c cells) {
+	cuts, _ := keys.([]int64)
+	if len(cuts) > 0 {
+		c.least, c.most = cuts[0], cuts[len(cuts)-1]
+	}
+	width := uint64(c.most) - uint64(c.least)
+	c.shift = max(0, bits.Len64(width)-bits.Len(uint(len(cuts)*cellsPerCut)))
+	c.below = make([]uint16, width>>c.shift+2)
+	for _, cut := range cuts {
+		c.below[c.cell(cut)+1]++
+	}
+	for i := range c.below[1:] {
+		c.below[i+1] += c.below[i]
+	}
+	return c
+}
+
+func (c *cells) cell(v int64) uint64 { return (uint64(v) - uint64(c.least)) >> c.shift }
+
+// around returns how many of the numbers are surely less than v, and how many are not surely greater.
+func (c *cells) around(v int64) (from, to int) {
+	switch {
+	case v < c.least:
+		return 0, 0
+	case v > c.most:
+		n := int(c.below[len(c.below)-1])
+		return n, n
+	}
+	cell := c.cell(v)
+	return int(c.below[cell]), int(c.below[cell+1])
+}
+
 // firsts returns, of a sample, the least row of each of so many parts but the first.
 func (p Part[K]) firsts(parts int, whole bool) Part[K] {
 	var sample []int
-	for i := 0; i < len(p.Rows); i += 1 + len(p.Rows)/(parts*samplesPerPart) {
+	for i := 0; i < p.Len(); i += 1 + p.Len()/(parts*samplesPerPart) {
 		sample = append(sample, i)
 	}
 	slices.SortFunc(sample, func(a, b int) int {
@@ -155,72 +217,88 @@ func (m *Memory[K]) forRows(n int) (entries, scratch []entry, out Part[K]) {
 	return m.entries[:n], m.scratch[:n], m.sorted.slice(0, n)
 }
 
-// Sorted returns the rows by key, then by time, in the memory of m; rows that are equal in both keep their order. p stays as it is. Time is linear in
-// rows, but for texts that begin alike.
-func (p Part[K]) Sorted(m *Memory[K]) Part[K] {
+// Sort sorts the rows by key, then by time, with the memory of m; rows that are equal in both keep their order. Time is linear in rows, but for texts that
+// begin alike.
+func (p Part[K]) Sort(m *Memory[K]) {
+	entries, scratch, out := m.forRows(p.Len())
+	for i := range entries {
+		entries[i].row = uint32(i)
+	}
 	switch p := any(p).(type) {
 	case Part[int64]:
-		return any(sortedInts(p, any(m).(*Memory[int64]))).(Part[K])
+		sortInts(p, entries, scratch, any(out).(Part[int64]))
 	case Part[string]:
-		return any(sortedTexts(p, any(m).(*Memory[string]))).(Part[K])
+		sortedTexts(p, entries, scratch, any(out).(Part[string]))
 	}
-	panic("keysort: keys are int64 or string")
+	copy(p.Rows, out.Rows)
+	copy(p.Keys, out.Keys)
+	copy(p.Times, out.Times)
 }
 
-// sortedInts sorts by both at once where, less their minima, key and time fit a word together: entries then hold all that the rows have, and
-// nothing has to be looked up.
-func sortedInts(p Part[int64], m *Memory[int64]) Part[int64] {
-	keys, times := spanOf(p.Keys), spanOf(p.Times)
-	entries, scratch, out := m.forRows(len(p.Rows))
-	if keys.bits+times.bits > 64 {
-		for i, t := range p.Times {
-			entries[i] = entry{uint64(t) - times.least, uint32(i)}
+// insertedMax is how many rows are put in order by insertion, which for so few takes less than counting digits does.
+const insertedMax = 24
+
+// sortInts puts the rows of p that entries name into out, in order; scratch has the length of entries. They are sorted by the first digits of their
+// keys, or of their times where the key is the same: by as many as are likely to tell so many rows apart. Rows that this leaves together are inserted where they
+// are few, as they mostly are, and else sorted by themselves.
+func sortInts(p Part[int64], entries, scratch []entry, out Part[int64]) {
+	const bitsMore = 3 // than the rows have numbers: then one in eight shares its digits with another key
+	by := p.Keys
+	least, width := spanOf(by, entries)
+	if width == 0 {
+		by = p.Times
+		if least, width = spanOf(by, entries); width == 0 {
+			insert(p, entries, out)
+			return
 		}
-		entries, scratch = sortEntries(entries, scratch)
-		for i := range entries {
-			entries[i].value = uint64(p.Keys[entries[i].row]) - keys.least
-		}
-		entries, _ = sortEntries(entries, scratch)
-		for i, e := range entries {
-			out.Rows[i], out.Keys[i], out.Times[i] = p.Rows[e.row], p.Keys[e.row], p.Times[e.row]
-		}
-		return out
 	}
-	for i, key := range p.Keys {
-		entries[i] = entry{(uint64(key)-keys.least)<<times.bits | (uint64(p.Times[i]) - times.least), p.Rows[i]}
+	shift := max(0, width-bits.Len(uint(len(entries)))-bitsMore)
+	for i := range entries {
+		entries[i].value = (orderOfInt(by[entries[i].row]) - least) >> shift
 	}
-	entries, _ = sortEntries(entries, scratch)
-	mask := uint64(1)<<times.bits - 1
+	entries, scratch = sortEntries(entries, scratch)
+	from := 0 // of those that are still to be inserted
+	for begin, end := 0, 0; begin < len(entries); begin = end {
+		for end = begin + 1; end < len(entries) && entries[end].value == entries[begin].value; {
+			end++
+		}
+		if end-begin > insertedMax {
+			insert(p, entries[from:begin], out.slice(from, begin))
+			sortInts(p, entries[begin:end], scratch[begin:end], out.slice(begin, end))
+			from = end
+		}
+	}
+	insert(p, entries[from:], out.slice(from, len(entries)))
+}
+
+// spanOf returns the least of the values of entries, and how many bits values less that one take.
+func spanOf(values []int64, entries []entry) (least uint64, width int) {
+	if len(entries) == 0 {
+		return 0, 0
+	}
+	low, high := values[entries[0].row], values[entries[0].row]
+	for _, e := range entries {
+		low, high = min(low, values[e.row]), max(high, values[e.row])
+	}
+	return orderOfInt(low), bits.Len64(uint64(high) - uint64(low))
+}
+
+// insert puts the rows of p that entries name into out, in order, in time that is linear in how many pairs of them are out of order.
+func insert(p Part[int64], entries []entry, out Part[int64]) {
 	for i, e := range entries {
-		out.Rows[i], out.Keys[i], out.Times[i] = e.row, int64(e.value>>times.bits+keys.least), int64(e.value&mask+times.least)
+		key, time, at := p.Keys[e.row], p.Times[e.row], i
+		for ; at > 0 && (out.Keys[at-1] > key || out.Keys[at-1] == key && out.Times[at-1] > time); at-- {
+			out.Rows[at], out.Keys[at], out.Times[at] = out.Rows[at-1], out.Keys[at-1], out.Times[at-1]
+		}
+		out.Rows[at], out.Keys[at], out.Times[at] = p.Rows[e.row], key, time
 	}
-	return out
-}
-
-// span is what values less their least one take.
-type span struct {
-	least uint64
-	bits  int
-}
-
-func spanOf(values []int64) span {
-	if len(values) == 0 {
-		return span{}
-	}
-	least, greatest := values[0], values[0]
-	for _, v := range values {
-		least, greatest = min(least, v), max(greatest, v)
-	}
-	return span{uint64(least), bits.Len64(uint64(greatest) - uint64(least))}
 }
 
 // sortedTexts sorts by the eight bytes that follow what all texts begin with, as by a number, and by the next eight those which agree in these and differ
-// behind. Of equal keys it returns one, so that whoever compares them sees at once that they are equal.
-func sortedTexts(p Part[string], m *Memory[string]) Part[string] {
-	times := spanOf(p.Times)
-	entries, scratch, out := m.forRows(len(p.Rows))
+// behind. Of equal keys out gets one, so that whoever compares them sees at once that they are equal.
+func sortedTexts(p Part[string], entries, scratch []entry, out Part[string]) {
 	for i, t := range p.Times {
-		entries[i] = entry{uint64(t) - times.least, uint32(i)}
+		entries[i].value = orderOfInt(t)
 	}
 	entries, scratch = sortEntries(entries, scratch)
 	n := 0
@@ -230,7 +308,6 @@ func sortedTexts(p Part[string], m *Memory[string]) Part[string] {
 			n++
 		}
 	})
-	return out
 }
 
 // sortTexts sorts entries, whose keys agree in the first so many bytes or more, by key, stably, and hands over those of each key. scratch has the

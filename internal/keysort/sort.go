@@ -11,8 +11,9 @@ type entry struct {
 	row   uint32
 }
 
-// radixBitsMax is the greatest width of a digit: 4096 counters fit the first-level cache.
-const radixBitsMax = 12
+// A digit has radixBitsMax bits at most, since 4096 counters fit the first-level cache, and of few values no more than would give each a counter of its
+// own, but radixBitsMin.
+const radixBitsMin, radixBitsMax = 6, 12
 
 // sortEntries sorts entries by value, stably, in time linear in their number: least significant digit first, of digits as narrow as the
 // values' span allows. Values that ascend already, as times in a file often do, are looked at once. scratch has the length of entries; the
@@ -31,11 +32,13 @@ func sortEntries(entries, scratch []entry) (sorted, other []entry) {
 		return entries, scratch
 	}
 	width := uint(bits.Len64(most - least))
-	passes := (width + radixBitsMax - 1) / radixBitsMax
+	digitMax := uint(max(radixBitsMin, min(bits.Len(uint(len(entries))), radixBitsMax)))
+	passes := (width + digitMax - 1) / digitMax
 	digit := (width + passes - 1) / passes
+	var next [1 << radixBitsMax]uint32
 	for shift := uint(0); shift < width; shift += digit {
 		mask := uint64(1)<<digit - 1
-		var next [1 << radixBitsMax]uint32
+		clear(next[:mask+1])
 		for i := range entries {
 			next[(entries[i].value-least)>>shift&mask]++
 		}

@@ -60,6 +60,8 @@ func TestSplitKeepsOrder(t *testing.T) {
 		checkSplit(t, rapid.SliceOfN(number, n, n).Draw(t, "keys"), rapid.SliceOfN(number, n, n).Draw(t, "times"))
 		extreme := rapid.SampledFrom([]int64{math.MinInt64, -1, 0, 1, math.MaxInt64})
 		checkSplit(t, rapid.SliceOfN(extreme, n, n).Draw(t, "keys"), rapid.SliceOfN(extreme, n, n).Draw(t, "times"))
+		near := rapid.SampledFrom([]int64{1, 2, 1 << 40, 1<<40 + 1, 1<<40 + 5, math.MaxInt64}) // what the first digits of the span do not tell apart
+		checkSplit(t, rapid.SliceOfN(near, n, n).Draw(t, "keys"), rapid.SliceOfN(rapid.Int64(), n, n).Draw(t, "times"))
 		text := rapid.Custom(func(t *rapid.T) string {
 			return rapid.SampledFrom([]string{"", "a", "user-0000"}).Draw(t, "head") + rapid.StringOfN(rapid.RuneFrom([]rune{0, 1, 'a', 'é'}), 0, 10, -1).Draw(t, "tail")
 		})
@@ -79,6 +81,13 @@ func TestSplitByManyWorkers(t *testing.T) {
 		if len(want) < 12 {
 			t.Fatalf("%d parts", len(want))
 		}
+		some := Part[int64]{}
+		for _, p := range want[3:7] {
+			some.Rows, some.Keys, some.Times = append(some.Rows, p.Rows...), append(some.Keys, p.Keys...), append(some.Times, p.Times...)
+		}
+		if got := Adjacent(want[3:7]); !reflect.DeepEqual(got, some) {
+			t.Fatal("parts that follow each other do not lie beside each other")
+		}
 		for _, workers := range []int{2, 3, 8} {
 			if got := all.Split(13, whole, workers); !reflect.DeepEqual(got, want) {
 				t.Fatalf("%d workers deal otherwise", workers)
@@ -87,10 +96,68 @@ func TestSplitByManyWorkers(t *testing.T) {
 	}
 }
 
+// TestSortedAsByComparison sorts many rows: of keys that lie evenly, of keys in heaps that the first digits do not tell apart, and of few keys, whose
+// times lie evenly, in heaps, or are the same.
+func TestSortedAsByComparison(t *testing.T) {
+	const rows = 5000
+	random := rand.New(rand.NewPCG(7, 8))
+	numbers := []func() int64{
+		func() int64 { return int64(random.Uint64()) },
+		func() int64 { return random.Int64N(3)<<40 + random.Int64N(100) },
+		func() int64 { return random.Int64N(3) - 1 },
+		func() int64 { return 7 },
+	}
+	for k, key := range numbers {
+		for q, time := range numbers {
+			p := newPart[int64](rows)
+			for i := range p.Rows {
+				p.Rows[i], p.Keys[i], p.Times[i] = uint32(i), key(), time()
+			}
+			want := slices.Clone(p.Rows)
+			slices.SortStableFunc(want, func(a, b uint32) int {
+				return cmp.Or(cmp.Compare(p.Keys[a], p.Keys[b]), cmp.Compare(p.Times[a], p.Times[b]))
+			})
+			got := p.Split(1, false, 1)[0]
+			got.Sort(&Memory[int64]{})
+			if !slices.Equal(got.Rows, want) {
+				t.Errorf("keys %d, times %d: rows are in another order", k, q)
+			}
+			for i, row := range got.Rows {
+				if got.Keys[i] != p.Keys[row] || got.Times[i] != p.Times[row] {
+					t.Fatalf("keys %d, times %d: row %d has key and time of another", k, q, row)
+				}
+			}
+		}
+	}
+}
+
+// TestSplitIsEven deals rows of keys and times that lie evenly, and others most of which have one key: no part is far larger than the others.
+func TestSplitIsEven(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for name, key := range map[string]func() int64{
+		"many keys": func() int64 { return random.Int64() - 1<<62 },
+		"one key":   func() int64 { return max(0, random.Int64N(100)-95) },
+	} {
+		all := newPart[int64](100_000)
+		for i := range all.Rows {
+			all.Rows[i], all.Keys[i], all.Times[i] = uint32(i), key(), random.Int64()
+		}
+		const parts = 10
+		for i, part := range all.Split(parts, false, 2) {
+			if n := len(part.Rows); n < len(all.Rows)/parts/2 || n > len(all.Rows)/parts*2 {
+				t.Errorf("%s: part %d of %d has %d rows of %d", name, i, parts, n, len(all.Rows))
+			}
+		}
+	}
+}
+
 func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
-	all := Part[K]{Keys: keys, Times: times}
-	for i := range keys {
-		all.Rows = append(all.Rows, uint32(3*i))
+	all, step := Part[K]{Keys: keys, Times: times}, 1
+	if rapid.Bool().Draw(t, "some rows") {
+		step = 3
+		for i := range keys {
+			all.Rows = append(all.Rows, uint32(step*i))
+		}
 	}
 	order := make([]int, len(keys))
 	for i := range order {
@@ -105,15 +172,15 @@ func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
 		if len(part.Rows) == 0 {
 			t.Fatal("an empty part")
 		}
-		sorted := part.Sorted(&memory)
-		if whole && i > 0 && sorted.Keys[0] == last {
+		part.Sort(&memory)
+		if whole && i > 0 && part.Keys[0] == last {
 			t.Fatalf("key %v is in two parts", last)
 		}
-		for j, row := range sorted.Rows {
-			if want := order[at]; row != uint32(3*want) || sorted.Keys[j] != keys[want] || sorted.Times[j] != times[want] {
-				t.Fatalf("place %d: row %d with (%v, %d), want row %d with (%v, %d)", at, row, sorted.Keys[j], sorted.Times[j], 3*want, keys[want], times[want])
+		for j, row := range part.Rows {
+			if want := order[at]; row != uint32(step*want) || part.Keys[j] != keys[want] || part.Times[j] != times[want] {
+				t.Fatalf("place %d: row %d with (%v, %d), want row %d with (%v, %d)", at, row, part.Keys[j], part.Times[j], step*want, keys[want], times[want])
 			}
-			last = sorted.Keys[j]
+			last = part.Keys[j]
 			at++
 		}
 	}
@@ -136,10 +203,10 @@ func TestTextThatDiffersInZeros(t *testing.T) {
 	}
 }
 
-// BenchmarkSorted sorts a shard of a spine: keys and times that fit a word together, and some that do not.
+// BenchmarkSorted sorts a shard of a spine: keys of one row, as hashes are, and keys of 100 rows.
 func BenchmarkSorted(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for name, keys := range map[string]int64{"one word": 1 << 18, "two words": math.MaxInt64} {
+	for name, keys := range map[string]int64{"many keys": math.MaxInt64, "few keys": 1 << 17 / 100} {
 		p := newPart[int64](1 << 17)
 		for i := range p.Rows {
 			p.Rows[i], p.Keys[i], p.Times[i] = uint32(i), random.Int64N(keys), random.Int64N(31e12)
@@ -147,8 +214,12 @@ func BenchmarkSorted(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			var m Memory[int64]
+			part := newPart[int64](p.Len())
 			for b.Loop() {
-				p.Sorted(&m)
+				copy(part.Rows, p.Rows)
+				copy(part.Keys, p.Keys)
+				copy(part.Times, p.Times)
+				part.Sort(&m)
 			}
 			b.ReportMetric(float64(len(p.Rows))*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})

@@ -75,7 +75,7 @@ func families() []family {
 		{"github.com/spf13/viper", []string{"cmd/asof"}},
 		{"github.com/schollz/progressbar", []string{"cmd/asof", "internal/progress"}},
 		{"golang.org/x/term", []string{"cmd/asof", "internal/progress"}},
-		{"golang.org/x/sys", []string{"internal/hugepage", "offline", "internal/parquetio", "bench"}},
+		{"golang.org/x/sys", []string{"internal/hugepage", "internal/disk", "internal/parquetio", "bench"}},
 		{"golang.org/x/sync", nil},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -81,12 +82,14 @@ func (c *checksummer) finish(footer []byte) (int64, error) {
 
 // checksums are those of an open file.
 type checksums struct {
-	covered int64  // bytes that the blocks have
-	block   int64  // bytes of a block
-	blocks  []byte // a checksum each
+	covered int64 // bytes that the blocks have
+	block   int64 // bytes of a block
+	// blocks returns a checksum of each. They are read when the first block is held against its own: of many files, which may be large, often no more is
+	// read than the footer.
+	blocks func() ([]byte, error)
 }
 
-// readChecksums takes in the checksums that end where the footer begins, if there are any; footer is all from there to the end of
+// readChecksums finds the checksums that end where the footer begins, if there are any; footer is all from there to the end of
 // the file.
 func (f *File) readChecksums(footer []byte) error {
 	begin := f.size - int64(len(footer))
@@ -109,18 +112,20 @@ func (f *File) readChecksums(footer []byte) error {
 	if covered < magicBytes || blocks < 0 || blocks != blocksOf(covered, block) {
 		return f.corrupt("its checksums cannot be those of %d bytes", covered)
 	}
-	sums := make([]byte, blocks)
-	if err := f.readAt(sums, covered); err != nil {
-		return err
-	}
-	all := crc32.Update(crc32.Checksum(sums, castagnoli()), castagnoli(), tail[:12])
-	if all != binary.LittleEndian.Uint32(tail[12:]) {
-		return f.corrupt("its checksums, at byte %d, are damaged", covered)
-	}
 	if crc32.Checksum(footer, castagnoli()) != binary.LittleEndian.Uint32(tail[:]) {
 		return f.corrupt("its footer, at byte %d, does not match its checksum", begin)
 	}
-	f.sums = &checksums{covered: covered, block: block, blocks: sums}
+	f.sums = &checksums{covered: covered, block: block, blocks: sync.OnceValues(func() ([]byte, error) {
+		sums := make([]byte, blocks)
+		if err := f.readAt(sums, covered); err != nil {
+			return nil, err
+		}
+		all := crc32.Update(crc32.Checksum(sums, castagnoli()), castagnoli(), tail[:12])
+		if all != binary.LittleEndian.Uint32(tail[12:]) {
+			return nil, f.corrupt("its checksums, at byte %d, are damaged", covered)
+		}
+		return sums, nil
+	})}
 	return nil
 }
 
@@ -175,7 +180,11 @@ func (f *File) read(p *piece, off, n int64) ([]byte, error) {
 	if f.counter != nil {
 		f.counter.Add(int64(len(fresh)))
 	}
-	if at := f.damaged(fresh, to-int64(len(fresh))); at >= 0 {
+	at, err := f.damaged(fresh, to-int64(len(fresh)))
+	if err != nil {
+		return nil, err
+	}
+	if at >= 0 {
 		return nil, f.corrupt("%s", f.damage(at))
 	}
 	p.bytes = block
@@ -183,18 +192,22 @@ func (f *File) read(p *piece, off, n int64) ([]byte, error) {
 }
 
 // damaged returns where the first block of b, which lies at from, does not match its checksum; -1: none.
-func (f *File) damaged(b []byte, from int64) int64 {
+func (f *File) damaged(b []byte, from int64) (int64, error) {
 	if f.sums == nil {
-		return -1
+		return -1, nil
+	}
+	blocks, err := f.sums.blocks()
+	if err != nil {
+		return -1, err
 	}
 	for at := from; len(b) > 0; at += f.sums.block {
 		k := min(len(b), int(f.sums.block))
-		if crc32.Checksum(b[:k], castagnoli()) != binary.LittleEndian.Uint32(f.sums.blocks[at/f.sums.block*checksumBytes:]) {
-			return at
+		if crc32.Checksum(b[:k], castagnoli()) != binary.LittleEndian.Uint32(blocks[at/f.sums.block*checksumBytes:]) {
+			return at, nil
 		}
 		b = b[k:]
 	}
-	return -1
+	return -1, nil
 }
 
 // damage says what is wrong with the block at the given byte, and what lies in it.
@@ -223,8 +236,8 @@ func (f *File) damage(at int64) string {
 	return fmt.Sprintf("bytes [%d, %d) do not match their checksum (%s)", at, to, strings.Join(parts, "; "))
 }
 
-// Verify reads the whole file and reports each block that does not match its checksum. progress, called with the bytes that were read,
-// may be nil. A file without checksums has nothing to be verified.
+// Verify reads the whole file and reports each block that does not match its checksum; checksums that are damaged themselves are an
+// ErrCorrupt. progress, called with the bytes that were read, may be nil. A file without checksums has nothing to be verified.
 func (f *File) Verify(ctx context.Context, progress func(bytes int64), report func(damage string)) error {
 	if f.sums == nil {
 		return nil
@@ -239,7 +252,11 @@ func (f *File) Verify(ctx context.Context, progress func(bytes int64), report fu
 			return err
 		}
 		for from := 0; from < len(b); from += int(f.sums.block) {
-			if bad := f.damaged(b[from:min(from+int(f.sums.block), len(b))], at+int64(from)); bad >= 0 {
+			bad, err := f.damaged(b[from:min(from+int(f.sums.block), len(b))], at+int64(from))
+			if err != nil {
+				return err
+			}
+			if bad >= 0 {
 				report(f.damage(bad))
 			}
 		}

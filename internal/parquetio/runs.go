@@ -2,6 +2,7 @@ package parquetio
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -70,9 +71,9 @@ func (f *File) runsCursor(group int, c *column, t feature.Type, ends *runEnds) c
 	case t.Kind == feature.Bool:
 		return newCursor(f, group, c, t, c.asBool(), &runSink[bool]{sink: &boolSink{}, runEnds: ends, same: same[bool], keep: itself[bool]})
 	case t.Kind == feature.Int32:
-		return newCursor(f, group, c, t, c.asInt32(), &runSink[int32]{sink: &numberSink[int32]{memory: f.memory}, runEnds: ends, same: same[int32], keep: itself[int32]})
+		return newCursor(f, group, c, t, c.asInt32(), numberRunSink[int32]{&runSink[int32]{sink: &numberSink[int32]{memory: f.memory}, runEnds: ends, same: same[int32], keep: itself[int32]}})
 	case t.Kind == feature.Int64 || t.Kind == feature.Timestamp:
-		return newCursor(f, group, c, t, c.asInt64(), &runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]})
+		return newCursor(f, group, c, t, c.asInt64(), numberRunSink[int64]{&runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]}})
 	case t.Kind == feature.String || t.Kind == feature.Bytes:
 		return newCursor(f, group, c, t, c.asBytes(c.kind == kindUUID), &runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone})
 	}
@@ -127,4 +128,26 @@ func (s *runSink[T]) addMasked(values []T, defs []byte, max uint8) int {
 	s.null = s.null || n < len(defs)
 	s.add(values[:n])
 	return n
+}
+
+// numberRunSink is a runSink of numbers, which takes no branch at a value: where runs end cannot be foreseen.
+type numberRunSink[T int32 | int64] struct{ *runSink[T] }
+
+func (s numberRunSink[T]) add(values []T) {
+	if s.rows == 0 && len(values) > 0 {
+		s.runSink.add(values[:1])
+		values = values[1:]
+	}
+	n, at := 0, len(s.ends)
+	s.new, s.ends = sized(s.new, len(values)), slices.Grow(s.ends, len(values))[:at+len(values)]
+	begins, row, last := s.ends[at:], s.rows, s.last
+	for i, v := range values {
+		s.new[n], begins[n] = v, row+int32(i) // which the next value overwrites, unless this one is new
+		if v != last {
+			n++
+		}
+		last = v
+	}
+	s.ends, s.rows, s.last = s.ends[:at+n], row+int32(len(values)), last
+	s.sink.add(s.new[:n])
 }

@@ -1,6 +1,7 @@
 package parquetio
 
 import (
+	"slices"
 	"sort"
 	"unsafe"
 
@@ -113,7 +114,7 @@ func (c *columnCursor[T]) pickPlaces(rows []int32) error {
 
 // pickOfPage collects rows of the page, which stands at row.
 func (c *columnCursor[T]) pickOfPage(rows []int32, row int) {
-	c.picked = c.picked[:0]
+	c.picked = slices.Grow(c.picked[:0], len(rows))
 	if c.defs == nil {
 		values := c.values[c.value:]
 		for _, r := range rows {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/behind"
+	"github.com/asof-store/asof/internal/disk"
 )
 
 // WriterOptions are the options of [Create]; the zero value works.
@@ -242,14 +243,16 @@ func (w *Writer) encodeFault(err error) error {
 
 // sink counts what is written, and remembers the first failure to write, which encoders may wrap beyond recognition.
 type sink struct {
-	out    io.Writer
-	size   int64 // bytes written
-	failed error
+	out       io.Writer
+	size      int64 // bytes written
+	writeback disk.Writeback
+	failed    error
 }
 
 func (s *sink) Write(b []byte) (int, error) {
 	n, err := s.out.Write(b)
 	s.size += int64(n)
+	s.writeback.Wrote(s.out, n)
 	if err != nil && s.failed == nil {
 		s.failed = err
 	}

@@ -1,4 +1,4 @@
-package offline
+package disk
 
 import "golang.org/x/sys/unix"
 

@@ -1,0 +1,44 @@
+package pointintime
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/asof-store/asof/feature"
+)
+
+// TestChunkRows asks how many rows of a spine of numbers are joined at a time with some features: 2 M rows with 20 features of five views are to be one pass
+// over the history.
+func TestChunkRows(t *testing.T) {
+	customer, number := feature.Field{Name: "customer", Type: feature.Scalar(feature.Int64)}, feature.Scalar(feature.Float64)
+	svc := &feature.Service{Name: "s"}
+	for v := range 5 {
+		view := &feature.View{Name: fmt.Sprintf("v%d", v), Keys: []feature.Field{customer}}
+		ref := feature.Ref{View: view, KeyColumns: []string{customer.Name}}
+		for f := range 4 {
+			view.Features = append(view.Features, feature.Feature{Field: feature.Field{Name: fmt.Sprintf("v%d_f%d", v, f), Type: number}})
+			ref.Features = append(ref.Features, f)
+		}
+		svc.Refs = append(svc.Refs, ref)
+	}
+	column := func(name string, t feature.Type) arrow.Field { return arrow.Field{Name: name, Type: t.Arrow()} }
+	spine := arrow.NewSchema([]arrow.Field{column(customer.Name, customer.Type), column(TimeColumnDefault, feature.Scalar(feature.Timestamp)),
+		column("row", feature.Scalar(feature.Int64)), column("label", number)}, nil)
+	rowsOf := func(o ExportOptions, textBytes int64) int {
+		return newExport(svc, nil, "", o).chunkRows(spine, textBytes)
+	}
+	if n := rowsOf(ExportOptions{}, 0); n < 2_000_000 || n > 2_200_000 {
+		t.Errorf("%d rows in %d bytes, want 2 M and few more", n, MemoryDefault)
+	}
+	if n, all := rowsOf(ExportOptions{Memory: MemoryDefault / 4}, 0), rowsOf(ExportOptions{}, 0); n < all/4-1 || n > all/4+1 {
+		t.Errorf("%d rows in a quarter of the memory, want a quarter of %d", n, all)
+	}
+	if n, all := rowsOf(ExportOptions{}, 1000), rowsOf(ExportOptions{}, 0); n > all/5 {
+		t.Errorf("%d rows with texts of 1,000 bytes, %d without", n, all)
+	}
+	if n := rowsOf(ExportOptions{ChunkRows: 7}, 0); n != 7 {
+		t.Errorf("%d rows, want those that were asked for", n)
+	}
+}

@@ -1,0 +1,67 @@
+package pointintime
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"pgregory.net/rapid"
+
+	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/stages"
+)
+
+// askBefore gives q an order that it shares with questions to another view, which it asks: once as served, once as of the spine's own times.
+func askBefore(t *rapid.T, q *Question, runs []Run) {
+	q.Order = &Order{}
+	other := *q
+	other.View, other.Features = &feature.View{Name: "other", Keys: q.View.Keys, Delay: time.Microsecond, Schedule: oneTick{feature.Time(2).Std()}}, nil
+	first := rapid.Bool().Draw(t, "as served first")
+	for _, served := range []bool{first, !first} {
+		if _, err := Join(context.Background(), other, runs, Options{AsServed: served}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestOrderOfServedTimes asks as served after a question that has left its order, and after one to a view of another schedule.
+func TestOrderOfServedTimes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		view := randomView(t)
+		view.Schedule = oneTick{feature.Time(rapid.Int64Range(0, 5).Draw(t, "tick")).Std()}
+		runs, question := randomRuns(t, view, randomRows(t, view)), randomQuestion(t, view)
+		want, err := Join(context.Background(), question, runs, Options{AsServed: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		askBefore(t, &question, runs)
+		got, err := Join(context.Background(), question, runs, Options{AsServed: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got.Rows, want.Rows) || !reflect.DeepEqual(got.EventTimes, want.EventTimes) {
+			t.Fatalf("after other questions rows are %v at %v, want %v at %v", got.Rows, got.EventTimes, want.Rows, want.EventTimes)
+		}
+	})
+}
+
+// TestOrderIsFoundOnce asks twice with one order: the second question finds its rows sorted.
+func TestOrderIsFoundOnce(t *testing.T) {
+	view := &feature.View{Name: "v", Keys: []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}}
+	question := Question{View: view, Order: &Order{}, Keys: []arrow.Array{arrayOf(view.Keys[0].Type, []any{int64(2), nil, int64(1)})},
+		Times: arrayOf(feature.Scalar(feature.Timestamp), []any{feature.Time(1), feature.Time(2), feature.Time(3)}).(*array.Timestamp)}
+	stats := &stages.Stats{}
+	for range 2 {
+		if _, err := Join(context.Background(), question, nil, Options{Stats: stats}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, w := range stats.Work() {
+		if w.Stage == stages.Sort && w.Rows != 2 {
+			t.Errorf("%d rows were sorted, want 2", w.Rows)
+		}
+	}
+}
