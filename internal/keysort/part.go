@@ -25,17 +25,24 @@ func newPart[K Ordered](rows int) Part[K] {
 // makeKeys returns memory for keys.
 func makeKeys[K Ordered](rows int) []K {
 	var keys []K
-	if ints, ok := any(&keys).(*[]int64); ok {
-		*ints = hugepage.Make[int64](rows)
-		return keys
+	switch keys := any(&keys).(type) {
+	case *[]int64:
+		*keys = hugepage.Make[int64](rows)
+	case *[]Words:
+		*keys = hugepage.Make[Words](rows)
+	case *[]string:
+		*keys = make([]string, rows)
 	}
-	return make([]K, rows)
+	return keys
 }
 
 // slice returns the rows [from, to) of p.
 func (p Part[K]) slice(from, to int) Part[K] {
 	return Part[K]{p.Rows[from:to:to], p.Keys[from:to:to], p.Times[from:to:to]}
 }
+
+// dealMin is the number of rows for which another worker is worth while.
+const dealMin = 1 << 14
 
 // samplesPerPart are taken to cut rows into parts: with 64, sizes of parts deviate by about an eighth.
 const samplesPerPart = 64
@@ -50,7 +57,6 @@ func (p Part[K]) Split(parts int, whole bool, workers int) []Part[K] {
 	if parts <= 1 {
 		return []Part[K]{p}
 	}
-	const dealMin = 1 << 14 // rows for which another worker is worth while
 	first, deals := p.firsts(parts, whole), make([]deal, max(1, min(workers, len(p.Rows)/dealMin)))
 	each(len(deals), func(w int) {
 		d := &deals[w]
@@ -105,11 +111,15 @@ func each(n int, do func(i int)) {
 // parts returns which part each row is in, of those that begin with first but for the least, and how many rows each part has.
 func (p Part[K]) parts(first Part[K], whole bool) (part []uint16, sizes []int) {
 	part, sizes = make([]uint16, len(p.Rows)), make([]int, len(first.Rows)+1)
+	heads := make([]uint64, len(first.Keys))
+	for i, key := range first.Keys {
+		heads[i] = leading(key)
+	}
 	for i, key := range p.Keys {
-		g, end := 0, len(first.Keys) // the first of them that is greater than the row: a binary search without calls
-		for time := p.Times[i]; g < end; {
+		g, end := 0, len(heads) // the first of them that is greater than the row: a binary search without calls
+		for head, time := leading(key), p.Times[i]; g < end; {
 			mid := int(uint(g+end) / 2)
-			if f := first.Keys[mid]; f < key || f == key && (whole || first.Times[mid] <= time) {
+			if h := heads[mid]; h < head || h == head && !first.after(mid, key, time, whole) {
 				g = mid + 1
 			} else {
 				end = mid
@@ -121,6 +131,14 @@ func (p Part[K]) parts(first Part[K], whole bool) (part []uint16, sizes []int) {
 	return part, sizes
 }
 
+// after reports whether row i goes after one with the given key and time, which with whole does not count.
+func (p Part[K]) after(i int, key K, time int64, whole bool) bool {
+	if p.Keys[i] == key {
+		return !whole && p.Times[i] > time
+	}
+	return Less(key, p.Keys[i])
+}
+
 // firsts returns, of a sample, the least row of each of so many parts but the first.
 func (p Part[K]) firsts(parts int, whole bool) Part[K] {
 	var sample []int
@@ -128,7 +146,7 @@ func (p Part[K]) firsts(parts int, whole bool) Part[K] {
 		sample = append(sample, i)
 	}
 	slices.SortFunc(sample, func(a, b int) int {
-		if order := cmp.Compare(p.Keys[a], p.Keys[b]); order != 0 || whole {
+		if order := Compare(p.Keys[a], p.Keys[b]); order != 0 || whole {
 			return order
 		}
 		return cmp.Compare(p.Times[a], p.Times[b])
@@ -161,10 +179,12 @@ func (p Part[K]) Sorted(m *Memory[K]) Part[K] {
 	switch p := any(p).(type) {
 	case Part[int64]:
 		return any(sortedInts(p, any(m).(*Memory[int64]))).(Part[K])
+	case Part[Words]:
+		return any(sortedWords(p, any(m).(*Memory[Words]))).(Part[K])
 	case Part[string]:
 		return any(sortedTexts(p, any(m).(*Memory[string]))).(Part[K])
 	}
-	panic("keysort: keys are int64 or string")
+	panic("keysort: keys are int64, Words or string")
 }
 
 // sortedInts sorts by both at once where, less their minima, key and time fit a word together: entries then hold all that the rows have, and
@@ -239,7 +259,7 @@ func sortTexts(entries, scratch []entry, keys []string, agree int, each func(ali
 	agree = max(agree, sharedPrefix(entries, keys))
 	for i := range entries {
 		key := keys[entries[i].row]
-		entries[i].value = leading(key[min(agree, len(key)):])
+		entries[i].value = firstEight(key[min(agree, len(key)):])
 	}
 	entries, scratch = sortEntries(entries, scratch)
 	for from := 0; from < len(entries); {
@@ -283,8 +303,8 @@ func sharedPrefix(entries []entry, keys []string) int {
 	return len(shared)
 }
 
-// leading returns the first eight bytes of s as a number of the same order: bytes that s does not have are 0.
-func leading(s string) uint64 {
+// firstEight returns the first eight bytes of s as a number of the same order: bytes that s does not have are 0.
+func firstEight(s string) uint64 {
 	if len(s) >= 8 {
 		_ = s[7] // one load
 		return uint64(s[7]) | uint64(s[6])<<8 | uint64(s[5])<<16 | uint64(s[4])<<24 | uint64(s[3])<<32 | uint64(s[2])<<40 | uint64(s[1])<<48 | uint64(s[0])<<56

@@ -64,6 +64,9 @@ func TestSplitKeepsOrder(t *testing.T) {
 			return rapid.SampledFrom([]string{"", "a", "user-0000"}).Draw(t, "head") + rapid.StringOfN(rapid.RuneFrom([]rune{0, 1, 'a', 'é'}), 0, 10, -1).Draw(t, "tail")
 		})
 		checkSplit(t, rapid.SliceOfN(text, n, n).Draw(t, "texts"), rapid.SliceOfN(number, n, n).Draw(t, "times"))
+		word := rapid.OneOf(rapid.SampledFrom([]uint64{0, 1, math.MaxUint64}), rapid.Uint64Range(0, 1<<rapid.IntRange(0, 63).Draw(t, "bits")))
+		words := rapid.Custom(func(t *rapid.T) Words { return Words(rapid.SliceOfN(word, 3, 3).Draw(t, "words")) })
+		checkSplit(t, rapid.SliceOfN(words, n, n).Draw(t, "keys"), rapid.SliceOfN(number, n, n).Draw(t, "times"))
 	})
 }
 
@@ -96,7 +99,7 @@ func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(keys[a], keys[b]), cmp.Compare(times[a], times[b])) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Or(Compare(keys[a], keys[b]), cmp.Compare(times[a], times[b])) })
 	whole := rapid.Bool().Draw(t, "whole")
 	at := 0
 	var last K
