@@ -122,6 +122,31 @@ func (s *runSink[T]) add(values []T) {
 	}
 }
 
+// addIndexed compares places in dict, and values only where these differ: a dictionary may have one twice.
+func (s *runSink[T]) addIndexed(dict []T, indices []int32) error {
+	s.new = s.new[:0]
+	last := s.last
+	for i, k := range indices {
+		if i > 0 && k == indices[i-1] {
+			continue
+		}
+		if uint(k) >= uint(len(dict)) {
+			return errIndex(k, len(dict))
+		}
+		if row := s.rows + int32(i); row == 0 {
+			s.new, last = append(s.new, dict[k]), dict[k]
+		} else if !s.same(dict[k], last) {
+			s.new, s.ends, last = append(s.new, dict[k]), append(s.ends, row), dict[k]
+		}
+	}
+	s.rows += int32(len(indices))
+	if len(s.new) > 0 {
+		s.sink.add(s.new)
+		s.last = s.keep(last)
+	}
+	return nil
+}
+
 func (s *runSink[T]) addMasked(values []T, defs []byte, max uint8) int {
 	n := countLevel(defs, max)
 	s.null = s.null || n < len(defs)
