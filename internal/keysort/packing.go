@@ -187,33 +187,49 @@ func (s *seen) codes() (codes [257]uint16, size int) {
 	return codes, size
 }
 
-// put writes a text, and reports whether it can be written: otherwise it writes the least that follows all lesser ones.
+// put writes a text, and reports whether it can be written: otherwise it writes the least number that follows those of all lesser keys.
 func (part *packedPart) put(w *Words, text []byte) bool {
-	at := 0
 	for i := range part.stretches {
 		s := &part.stretches[i]
-		sum := uint64(0)
-		for p := range s.places {
+		n := min(len(text), len(s.places))
+		sum, seen := uint64(0), uint16(1)
+		for p, b := range text[:n] {
 			place := &s.places[p]
-			code := place.codes[0]
-			if at < len(text) {
-				code = place.codes[1+int(text[at])]
-			}
-			if code&1 == 0 {
-				w[s.word] |= sum
-				w.addAt(spot{s.word, place.low, place.bits}, uint64(code>>1))
-				return false
-			}
+			code := place.codes[1+int(b)]
+			seen &= code
 			sum |= uint64(code>>1) << place.low
-			if at == len(text) {
-				w[s.word] |= sum
-				return true
-			}
-			at++
+		}
+		if n < len(s.places) {
+			seen &= s.places[n].codes[0]
+		}
+		if seen == 0 {
+			s.putUnseen(w, text)
+			return false
+		}
+		if n < len(s.places) {
+			w[s.word] |= sum // the end of a text is the first of all codes
+			return true
 		}
 		w[s.word] |= sum
+		text = text[len(s.places):]
 	}
 	panic("keysort: a text that is longer than all was taken for one of them")
+}
+
+// putUnseen is put of a text that has in the stretch what was not seen there.
+func (s *stretch) putUnseen(w *Words, text []byte) {
+	for p := range s.places {
+		place := &s.places[p]
+		code := place.codes[0]
+		if p < len(text) {
+			code = place.codes[1+int(text[p])]
+		}
+		if code&1 == 0 {
+			w.addAt(spot{s.word, place.low, place.bits}, uint64(code>>1))
+			return
+		}
+		w[s.word] |= uint64(code>>1) << place.low
+	}
 }
 
 // putInt is put of an integer.

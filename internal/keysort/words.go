@@ -1,37 +1,42 @@
 package keysort
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 )
 
-// sortedWords sorts by time, then by some bits from the first on in which keys differ, and those that agree in these by the next.
+// sortedWords sorts by some bits from the first on in which keys differ, and those that agree in these, which are few, by key and time.
 func sortedWords(p Part[Words], m *Memory[Words]) Part[Words] {
-	times := spanOf(p.Times)
 	entries, scratch, out := m.forRows(len(p.Rows))
-	for i, t := range p.Times {
-		entries[i] = entry{uint64(t) - times.least, uint32(i)}
+	for i := range entries {
+		entries[i].row = uint32(i)
 	}
-	entries, scratch = sortEntries(entries, scratch)
-	n := 0
-	sortWords(entries, scratch, p.Keys, func(alike []entry, key Words) {
-		for _, e := range alike {
-			out.Rows[n], out.Keys[n], out.Times[n] = p.Rows[e.row], key, p.Times[e.row]
-			n++
-		}
-	})
+	s := wordsSorter{p: p, out: out}
+	s.sort(entries, scratch)
 	return out
 }
 
-// sortWords sorts entries by key, stably, and hands over those of each key. scratch has the length of entries.
-func sortWords(entries, scratch []entry, keys []Words, each func(alike []entry, key Words)) {
+// wordsSorter hands sorted rows of p to out.
+type wordsSorter struct {
+	p, out Part[Words]
+	n      int // of rows in out
+}
+
+// sort sorts entries, which are in the order of their rows, and hands them over. scratch has the length of entries.
+func (s *wordsSorter) sort(entries, scratch []entry) {
 	const (
 		digits     = 2 * radixBitsMax // by so many bits, keys of a shard that are spread evenly differ nearly all
 		radixLeast = 64               // rows for which counting digits pays
 	)
-	if len(entries) == 0 {
+	if len(entries) < radixLeast {
+		if len(entries) > 1 {
+			slices.SortStableFunc(entries, s.compare)
+		}
+		s.hand(entries)
 		return
 	}
+	keys := s.p.Keys
 	least, most := keys[entries[0].row], keys[entries[0].row]
 	for _, e := range entries[1:] {
 		if key := keys[e.row]; lessWords(key, least) {
@@ -41,19 +46,11 @@ func sortWords(entries, scratch []entry, keys []Words, each func(alike []entry, 
 		}
 	}
 	if least == most {
-		each(entries, least)
-		return
-	}
-	if len(entries) < radixLeast {
-		slices.SortStableFunc(entries, func(a, b entry) int { return Compare(keys[a.row], keys[b.row]) })
-		for from := 0; from < len(entries); {
-			to, key := from+1, keys[entries[from].row]
-			for to < len(entries) && keys[entries[to].row] == key {
-				to++
-			}
-			each(entries[from:to], key)
-			from = to
+		for i := range entries {
+			entries[i].value = orderOfInt(s.p.Times[entries[i].row])
 		}
+		entries, _ = sortEntries(entries, scratch)
+		s.hand(entries)
 		return
 	}
 	word := 0
@@ -70,7 +67,22 @@ func sortWords(entries, scratch []entry, keys []Words, each func(alike []entry, 
 		for to < len(entries) && entries[to].value == entries[from].value {
 			to++
 		}
-		sortWords(entries[from:to], scratch[from:to], keys, each)
+		s.sort(entries[from:to], scratch[from:to])
 		from = to
+	}
+}
+
+func (s *wordsSorter) compare(a, b entry) int {
+	if order := Compare(s.p.Keys[a.row], s.p.Keys[b.row]); order != 0 {
+		return order
+	}
+	return cmp.Compare(s.p.Times[a.row], s.p.Times[b.row])
+}
+
+// hand hands over entries, which are sorted.
+func (s *wordsSorter) hand(entries []entry) {
+	for _, e := range entries {
+		s.out.Rows[s.n], s.out.Keys[s.n], s.out.Times[s.n] = s.p.Rows[e.row], s.p.Keys[e.row], s.p.Times[e.row]
+		s.n++
 	}
 }
