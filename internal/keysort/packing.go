@@ -193,11 +193,12 @@ func (part *packedPart) put(w *Words, text []byte) bool {
 		s := &part.stretches[i]
 		n := min(len(text), len(s.places))
 		sum, seen := uint64(0), uint16(1)
-		for p, b := range text[:n] {
+		here := text[:n]
+		for p := range s.places[:n] {
 			place := &s.places[p]
-			code := place.codes[1+int(b)]
+			code := place.codes[1+int(here[p])]
 			seen &= code
-			sum |= uint64(code>>1) << place.low
+			sum |= uint64(code>>1) << (place.low & 63) // which spares a look at whether it is as many as 64
 		}
 		if n < len(s.places) {
 			seen &= s.places[n].codes[0]
@@ -271,27 +272,29 @@ func (w *Words) fillBelow(at spot) {
 
 // Ints is the form of numbers of one word.
 func (p *Packing) Ints() Form[int64] {
-	return packed(p, hugepage.Make[int64], func(keys []int64, i int, w Words) { keys[i] = int64(w[0]) })
+	return packed(p, hugepage.Make[int64], func(key *int64, w *Words) { *key = int64(w[0]) })
 }
 
 // Words is the form of all others.
 func (p *Packing) Words() Form[Words] {
-	return packed(p, hugepage.Make[Words], func(keys []Words, i int, w Words) { keys[i] = w })
+	return packed(p, hugepage.Make[Words], func(key, w *Words) { *key = *w })
 }
 
-func packed[K Ordered](p *Packing, makeKeys func(int) []K, set func([]K, int, Words)) Form[K] {
-	bound := func(first feature.Key, high bool) Bound[K] {
+func packed[K Ordered](p *Packing, makeKeys func(int) []K, set func(*K, *Words)) Form[K] {
+	bound := func(first feature.Key, high bool) (b Bound[K]) {
 		w, ok := p.bound(first, high)
-		value := makeKeys(1)
-		set(value, 0, w)
-		return Bound[K]{value[0], ok}
+		set(&b.Value, &w)
+		b.Known = ok
+		return b
 	}
 	return Form[K]{
 		Of: func(columns []arrow.Array, rows int) []K {
 			keys, parts, deals := makeKeys(rows), partsOf(columns), dealsOf(rows)
 			each(len(deals), func(d int) {
 				for i := deals[d].from; i < deals[d].to; i++ {
-					set(keys, i, p.number(parts, i))
+					var w Words
+					p.write(&w, parts, i)
+					set(&keys[i], &w)
 				}
 			})
 			return keys
@@ -301,21 +304,20 @@ func packed[K Ordered](p *Packing, makeKeys func(int) []K, set func([]K, int, Wo
 	}
 }
 
-// number returns the number of the key in a row.
-func (p *Packing) number(parts []keyPart, row int) (w Words) {
+// write writes the number of the key in a row.
+func (p *Packing) write(w *Words, parts []keyPart, row int) {
 	for i := range parts {
 		part, ok := &parts[i], false
 		if part.ints != nil {
-			ok = p.parts[i].putInt(&w, part.ints[row])
+			ok = p.parts[i].putInt(w, part.ints[row])
 		} else {
-			ok = p.parts[i].put(&w, part.at(row))
+			ok = p.parts[i].put(w, part.at(row))
 		}
 		if !ok {
-			return w
+			return
 		}
 	}
 	w[p.flag.word] |= 1 << p.flag.low
-	return w
 }
 
 // bound returns the least or the greatest number of a key that begins with the given first part.

@@ -135,10 +135,6 @@ func TestPackingSizes(t *testing.T) {
 		}
 		return keys
 	}
-	uuid := func(i int) []any {
-		a, b := uint64(i+1)*0x9e3779b97f4a7c15, uint64(i+1)*0xbf58476d1ce4e5b9
-		return []any{fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0xffff, b>>48, b&(1<<48-1))}
-	}
 	for _, c := range []struct {
 		name   string
 		fields []feature.Field
@@ -150,8 +146,8 @@ func TestPackingSizes(t *testing.T) {
 		{"numbered", []feature.Field{text}, rows(2000, func(i int) []any { return []any{fmt.Sprintf("customer-%d", i)} }), 1},
 		{"a region and a number", []feature.Field{text, number}, rows(2000, func(i int) []any { return []any{fmt.Sprintf("region-%04d", i%1000), int64(i) << 20} }), 1},
 		{"all numbers", []feature.Field{number, number}, [][]any{{int64(math.MinInt64), int64(0)}, {int64(math.MaxInt64), int64(3)}}, 3},
-		{"UUIDs", []feature.Field{text}, rows(2000, uuid), 3},
-		{"long", []feature.Field{text}, rows(2000, func(i int) []any { return []any{strings.Repeat(fmt.Sprint(i, uuid(i)), 3)} }), 0},
+		{"UUIDs", []feature.Field{text}, rows(2000, uuidOf), 3},
+		{"long", []feature.Field{text}, rows(2000, func(i int) []any { return []any{strings.Repeat(fmt.Sprint(i, uuidOf(i)), 3)} }), 0},
 		{"too long", []feature.Field{text}, rows(2, func(i int) []any { return []any{strings.Repeat("a", placesMax)} }), 0},
 		{"as long as can be", []feature.Field{text}, rows(2, func(i int) []any { return []any{strings.Repeat("a", placesMax-1)} }), 1},
 		{"too many numbers", []feature.Field{number, number, number}, [][]any{make([]any, 0)}, 0},
@@ -180,4 +176,38 @@ func TestPackingOfNulls(t *testing.T) {
 	if packing == nil || !packing.OneWord() {
 		t.Fatal("NULLs take room")
 	}
+}
+
+// BenchmarkPacking packs UUIDs, and numbers of a region.
+func BenchmarkPacking(b *testing.B) {
+	const rows = 1 << 14
+	text, number := feature.Field{Name: "t", Type: feature.Scalar(feature.String)}, feature.Field{Name: "n", Type: feature.Scalar(feature.Int64)}
+	for _, c := range []struct {
+		name   string
+		fields []feature.Field
+		key    func(i int) []any
+	}{
+		{"uuid", []feature.Field{text}, uuidOf},
+		{"region and number", []feature.Field{text, number}, func(i int) []any { return []any{fmt.Sprintf("region-%04d", i%1000), int64(i) << 16} }},
+	} {
+		var keys [][]any
+		for i := range rows {
+			keys = append(keys, c.key(i))
+		}
+		columns := columnsOf(c.fields, keys)
+		packing := PackingOf(c.fields, columns, rows)
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				packing.Words().Of(columns, rows)
+			}
+			b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
+
+// uuidOf returns a key that is the i-th UUID.
+func uuidOf(i int) []any {
+	a, b := uint64(i+1)*0x9e3779b97f4a7c15, uint64(i+1)*0xbf58476d1ce4e5b9
+	return []any{fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0xffff, b>>48, b&(1<<48-1))}
 }

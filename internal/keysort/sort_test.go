@@ -156,4 +156,17 @@ func BenchmarkSorted(b *testing.B) {
 			b.ReportMetric(float64(len(p.Rows))*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
 	}
+	p := newPart[Words](1 << 17)
+	for i := range p.Rows {
+		key := uint64(random.IntN(1 << 16)) // two rows each, or so
+		p.Rows[i], p.Keys[i], p.Times[i] = uint32(i), Words{key * 0x9e3779b97f4a7c15 >> 6, key, 1}, random.Int64N(31e12)
+	}
+	b.Run("three words", func(b *testing.B) {
+		b.ReportAllocs()
+		var m Memory[Words]
+		for b.Loop() {
+			p.Sorted(&m)
+		}
+		b.ReportMetric(float64(len(p.Rows))*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	})
 }

@@ -1,10 +1,6 @@
 package keysort
 
-import (
-	"cmp"
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // sortedWords sorts by some bits from the first on in which keys differ, and those that agree in these, which are few, by key and time.
 func sortedWords(p Part[Words], m *Memory[Words]) Part[Words] {
@@ -27,11 +23,13 @@ type wordsSorter struct {
 func (s *wordsSorter) sort(entries, scratch []entry) {
 	const (
 		digits     = 2 * radixBitsMax // by so many bits, keys of a shard that are spread evenly differ nearly all
-		radixLeast = 64               // rows for which counting digits pays
+		radixLeast = 32               // rows for which counting digits pays
 	)
 	if len(entries) < radixLeast {
-		if len(entries) > 1 {
-			slices.SortStableFunc(entries, s.compare)
+		for i := range entries {
+			for j := i; j > 0 && s.less(entries[j].row, entries[j-1].row); j-- {
+				entries[j], entries[j-1] = entries[j-1], entries[j]
+			}
 		}
 		s.hand(entries)
 		return
@@ -72,11 +70,13 @@ func (s *wordsSorter) sort(entries, scratch []entry) {
 	}
 }
 
-func (s *wordsSorter) compare(a, b entry) int {
-	if order := Compare(s.p.Keys[a.row], s.p.Keys[b.row]); order != 0 {
-		return order
+// less reports whether row a goes before row b.
+func (s *wordsSorter) less(a, b uint32) bool {
+	ka, kb := &s.p.Keys[a], &s.p.Keys[b]
+	if *ka == *kb {
+		return s.p.Times[a] < s.p.Times[b]
 	}
-	return cmp.Compare(s.p.Times[a.row], s.p.Times[b.row])
+	return lessWords(*ka, *kb)
 }
 
 // hand hands over entries, which are sorted.
