@@ -1,53 +1,42 @@
 package keysort
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"runtime"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/hugepage"
 )
 
-// Packing writes keys as numbers of the same order, in as many bits as the keys that it was made for need to differ: at each place of a text as many as tell
-// apart the bytes that are there, so that 36 characters of a UUID take 128 bits, and of an integer as many as its span. Numbers of those keys
-// are odd. Another key gets an even number, which lies between theirs as it does between them; several may get the same.
+// Packing writes keys as numbers of the same order, in as many bits as the keys that it was made for need to differ: bits that are the same in all of them are
+// left out, so that a UUID takes 160 bits of its 36 bytes, and a number that counts as many as it needs. Numbers of those keys are odd and different. Another
+// key gets a number that lies between theirs as it does between them, and is none of theirs; several may get the same.
 type Packing struct {
 	fields []feature.Field
-	parts  []packedPart
-	flag   spot // of the bit that makes a number odd
+	parts  [][]chunk // a text's are eight bytes each, with zeros behind its end, then its length; an integer is one
+	flag   spot      // of the bit that makes a number odd
 }
 
-// packedPart is how a key part is written: a text place by place, an integer as what it is more than the least.
-type packedPart struct {
-	stretches []stretch // of a text
-	least     int64
-	span      uint64
-	at        spot // of an integer
-	end       spot // of no bits, behind the part
+// chunk is eight bytes of keys, of which some bits are kept. The others are known from those: they are always those of base, or they differ from a more
+// significant one, their leader, always or never, as they do in base.
+type chunk struct {
+	base  uint64
+	vary  uint64    // bits that are not always those of base
+	led   [2]uint64 // of these, those of which the bit that is by 1, or by 2, more significant is the leader: as hexadecimal digits have them
+	keep  uint64    // the rest of these
+	moves [6]uint64 // see movesOf
+	at    spot      // of the bits that are kept
 }
 
-// spot is where some bits of a number are: the lowest is bit low of a word.
-type spot struct{ word, low, bits uint8 }
-
-// stretch is some places of a text, neighbours, which are written to the same word.
-type stretch struct {
-	word   uint8
-	places []place
-}
-
-// place is how the bytes at a place of a text are written. Each has a code, with 1 the end of the text, which goes before all bytes, as the first: twice the
-// number of lesser ones that were seen there, and one more if it was seen itself.
-type place struct {
-	low, bits uint8
-	codes     [257]uint16
-}
+// spot is a place in a number: the bits above bit low of a word.
+type spot struct{ word, low uint8 }
 
 const (
-	firstWordBits = 62  // of the first word: with a carry, it still is no less than 0 as an int64
-	placesMax     = 128 // of a text
+	firstWordBits = 62  // of the first word that are used: it is no less than 0 as an int64 even after a carry
+	textMax       = 128 // bytes
 	sampleRows    = 256 // which show that most long texts do not fit
 )
 
@@ -60,204 +49,128 @@ func PackingOf(fields []feature.Field, columns []arrow.Array, rows int) *Packing
 }
 
 func newPacking(fields []feature.Field, columns []arrow.Array, rows int) *Packing {
-	p := &Packing{fields: fields, parts: make([]packedPart, len(columns))}
-	left := room{spot{low: firstWordBits}}
-	for i, c := range columns {
-		if text, ok := textOf(c); ok {
-			places, ok := seenIn(text, rows)
-			if !ok || !left.text(&p.parts[i], places) {
-				return nil
-			}
-		} else if !left.integer(&p.parts[i], c, rows) {
+	p, used := &Packing{fields: fields}, 0
+	for _, part := range partsOf(columns) {
+		if part.longest(rows) > textMax {
 			return nil
 		}
+		chunks := part.seen(rows)
+		for i := range chunks {
+			used += chunks[i].keepBits()
+			chunks[i].at = spotAfter(used)
+		}
+		p.parts = append(p.parts, chunks)
 	}
-	var ok bool
-	p.flag, ok = left.take(1)
-	if !ok {
+	p.flag = spotAfter(used + 1)
+	if int(p.flag.word) >= len(Words{}) {
 		return nil
 	}
 	return p
 }
 
+// spotAfter is the spot after so many bits.
+func spotAfter(bits int) spot {
+	at := bits + 64 - firstWordBits
+	return spot{uint8((at - 1) / 64), uint8(-at & 63)}
+}
+
 // OneWord reports whether numbers fit an int64, as [Packing.Ints] has them.
 func (p *Packing) OneWord() bool { return p.flag.word == 0 }
 
-// room is what is left of a number: the bits below a spot.
-type room struct{ spot }
-
-// take takes so many bits, which are of one word.
-func (r *room) take(bits uint8) (_ spot, ok bool) {
-	if bits > r.low {
-		r.word, r.low = r.word+1, 64
+// keepBits finds out which bits are to be kept, and returns how many.
+func (c *chunk) keepBits() int {
+	c.keep = c.vary
+	for d := range c.led {
+		c.led[d] = c.keep &^ c.led[d] // where it was noted which bits do differ from their leader otherwise than in base
+		c.keep &^= c.led[d]
 	}
-	r.low -= bits
-	return spot{r.word, r.low, bits}, int(r.word) < len(Words{})
+	c.moves = movesOf(c.keep)
+	return bits.OnesCount64(c.keep)
 }
 
-// text takes what a text takes of which these bytes were seen at its places.
-func (r *room) text(part *packedPart, places []seen) (ok bool) {
-	for i := range places {
-		codes, size := places[i].codes()
-		at, ok := r.take(uint8(bits.Len(uint(max(0, size-1)))))
-		if !ok {
-			return false
-		}
-		if n := len(part.stretches); n == 0 || part.stretches[n-1].word != at.word {
-			part.stretches = append(part.stretches, stretch{word: at.word})
-		}
-		last := &part.stretches[len(part.stretches)-1]
-		last.places = append(last.places, place{at.low, at.bits, codes})
-	}
-	part.end, ok = r.take(0)
-	return ok
+// note takes in what is seen. Until keepBits, led has the bits that are not led.
+func (c *chunk) note(x uint64) {
+	different := x ^ c.base
+	c.vary |= different
+	c.led[0] |= different ^ different>>1
+	c.led[1] |= different ^ different>>2
 }
 
-// integer takes what the integers of a column take.
-func (r *room) integer(part *packedPart, column arrow.Array, rows int) (ok bool) {
-	var greatest int64
-	for i, v := range IntKeys([]arrow.Array{array.NewSlice(column, 0, int64(rows))}, rows) {
-		if column.NullN() > 0 && column.IsNull(i) {
-			continue
-		}
-		if !ok {
-			part.least, greatest, ok = v, v, true
-		}
-		part.least, greatest = min(part.least, v), max(greatest, v)
-	}
-	part.span = uint64(greatest) - uint64(part.least)
-	if part.at, ok = r.take(uint8(bits.Len64(part.span))); !ok {
-		return false
-	}
-	part.end, ok = r.take(0)
-	return ok
-}
-
-// seen tells which bytes are at a place of some texts; 0 stands for the end of one, and 1 more than itself for a byte.
-type seen [257]bool
-
-// seenIn returns what is seen at each place of the first rows of a column, up to the end of the longest; ok is false where that is too long.
-func seenIn(text texts, rows int) (_ []seen, ok bool) {
-	deals := dealsOf(rows)
-	of := make([][]seen, len(deals))
-	each(len(deals), func(w int) {
-		for i := deals[w].from; i < deals[w].to && len(of[w]) <= placesMax; i++ {
-			if text.nulls == nil || text.nulls.IsValid(i) {
-				of[w] = note(of[w], text.at(i))
-			}
-		}
-	})
-	all := make([]seen, 1) // a text ends somewhere
-	for _, places := range of {
-		for len(all) < len(places) {
-			all = append(all, seen{})
-		}
-		for p := range places {
-			for b, was := range places[p] {
-				all[p][b] = all[p][b] || was
-			}
-		}
-	}
-	return all, len(all) <= placesMax
-}
-
-// note notes what a text has at each place, of which there are more than placesMax where it is too long.
-func note(places []seen, text []byte) []seen {
-	for len(places) <= min(len(text), placesMax) {
-		places = append(places, seen{})
-	}
-	if len(text) < placesMax {
-		places[len(text)][0] = true
-		for p, b := range text {
-			places[p][int(b)+1] = true
-		}
-	}
-	return places
-}
-
-// codes returns the codes of bytes at the place, and how many were seen.
-func (s *seen) codes() (codes [257]uint16, size int) {
-	for b, was := range s {
-		codes[b] = uint16(2 * size)
-		if was {
-			codes[b]++
-			size++
-		}
-	}
-	return codes, size
-}
-
-// put writes a text, and reports whether it can be written: otherwise it writes the least number that follows those of all lesser keys.
-func (part *packedPart) put(w *Words, text []byte) bool {
-	for i := range part.stretches {
-		s := &part.stretches[i]
-		n := min(len(text), len(s.places))
-		sum, seen := uint64(0), uint16(1)
-		here := text[:n]
-		for p := range s.places[:n] {
-			place := &s.places[p]
-			code := place.codes[1+int(here[p])]
-			seen &= code
-			sum |= uint64(code>>1) << (place.low & 63) // which spares a look at whether it is as many as 64
-		}
-		if n < len(s.places) {
-			seen &= s.places[n].codes[0]
-		}
-		if seen == 0 {
-			s.putUnseen(w, text)
-			return false
-		}
-		if n < len(s.places) {
-			w[s.word] |= sum // the end of a text is the first of all codes
-			return true
-		}
-		w[s.word] |= sum
-		text = text[len(s.places):]
-	}
-	panic("keysort: a text that is longer than all was taken for one of them")
-}
-
-// putUnseen is put of a text that has in the stretch what was not seen there.
-func (s *stretch) putUnseen(w *Words, text []byte) {
-	for p := range s.places {
-		place := &s.places[p]
-		code := place.codes[0]
-		if p < len(text) {
-			code = place.codes[1+int(text[p])]
-		}
-		if code&1 == 0 {
-			w.addAt(spot{s.word, place.low, place.bits}, uint64(code>>1))
-			return
-		}
-		w[s.word] |= uint64(code>>1) << place.low
+// join takes in what another chunk has noted.
+func (c *chunk) join(other *chunk) {
+	c.note(other.base)
+	c.vary |= other.vary
+	for d := range c.led {
+		c.led[d] |= other.led[d]
 	}
 }
 
-// putInt is put of an integer.
-func (part *packedPart) putInt(w *Words, v int64) bool {
-	more := uint64(v) - uint64(part.least)
-	switch {
-	case v < part.least:
-		return false
-	case more > part.span:
-		w.addAt(part.at, part.span+1)
-		return false
+// put writes x, and reports whether it can be written: otherwise it writes the least number that follows those of all lesser keys.
+func (c *chunk) put(w *Words, x uint64) bool {
+	different := x ^ c.base
+	wrong := different&^c.vary | (different^different>>1)&c.led[0] | (different^different>>2)&c.led[1]
+	kept := c.gather(x)
+	if wrong == 0 {
+		w.or(kept, c.at)
+		return true
 	}
-	w[part.at.word] |= more << part.at.low
-	return true
+	// Of those that agree with x in what is before its first wrong bit, none has that bit as x has it.
+	first := bits.Len64(wrong) - 1
+	below := bits.OnesCount64(c.keep & (1<<first - 1))
+	w.or(kept>>below<<below, c.at)
+	if x>>first&1 == 1 {
+		w.add(c.at, below)
+	}
+	return false
 }
 
-// addAt adds n, which may be one more than what fits there, to the bits at a spot.
-func (w *Words) addAt(at spot, n uint64) {
-	word := int(at.word)
-	low := uint(at.low)
-	if n>>at.bits > 0 { // the least number behind all that begin as this one does
-		n, low = 1, uint(at.low+at.bits)
-		if low == 64 {
-			word, low = word-1, 0
+// movesOf returns which bits have to move by 1, 2, 4 ... places for those of mask to come next to each other. (Compress, from Hacker's Delight, 7-4, by Henry S. Warren.)
+func movesOf(mask uint64) (moves [6]uint64) {
+	blank := ^mask << 1
+	for i := range moves {
+		odd := blank // bits with an odd number of blanks to their right
+		for shift := 1; shift < 64; shift *= 2 {
+			odd ^= odd << shift
 		}
+		moves[i] = odd & mask
+		mask = mask ^ moves[i] | moves[i]>>(1<<i)
+		blank &^= odd
 	}
-	for carry := n << low; carry > 0; word-- {
+	return moves
+}
+
+// gather returns the bits of x that are kept, next to each other.
+func (c *chunk) gather(x uint64) uint64 {
+	if x &= c.keep; x == 0 {
+		return 0
+	}
+	t := x & c.moves[0] // a loop takes twice the time
+	x = x ^ t | t>>1
+	t = x & c.moves[1]
+	x = x ^ t | t>>2
+	t = x & c.moves[2]
+	x = x ^ t | t>>4
+	t = x & c.moves[3]
+	x = x ^ t | t>>8
+	t = x & c.moves[4]
+	x = x ^ t | t>>16
+	t = x & c.moves[5]
+	return x ^ t | t>>32
+}
+
+// or writes the bits of v, of which the last is at a spot.
+func (w *Words) or(v uint64, at spot) {
+	w[at.word] |= v << at.low
+	if at.word > 0 {
+		w[at.word-1] |= v >> (64 - at.low)
+	}
+}
+
+// add adds 1 to the bit that is by so many more significant than the one at a spot.
+func (w *Words) add(at spot, more int) {
+	low := int(at.low) + more
+	word := int(at.word) - low/64
+	for carry := uint64(1) << (low % 64); carry > 0; word-- {
 		w[word], carry = bits.Add64(w[word], carry, 0)
 	}
 }
@@ -307,13 +220,7 @@ func packed[K Ordered](p *Packing, makeKeys func(int) []K, set func(*K, *Words))
 // write writes the number of the key in a row.
 func (p *Packing) write(w *Words, parts []keyPart, row int) {
 	for i := range parts {
-		part, ok := &parts[i], false
-		if part.ints != nil {
-			ok = p.parts[i].putInt(w, part.ints[row])
-		} else {
-			ok = p.parts[i].put(w, part.at(row))
-		}
-		if !ok {
+		if !parts[i].put(w, p.parts[i], row) {
 			return
 		}
 	}
@@ -329,60 +236,151 @@ func (p *Packing) bound(first feature.Key, high bool) (w Words, ok bool) {
 	if !ok {
 		return w, false
 	}
-	part, there := &p.parts[0], false
+	part := keyPart{}
 	switch v := value.(type) {
 	case int64:
-		there = part.putInt(&w, v)
+		part.ints = []int64{v}
 	case string:
-		there = part.put(&w, []byte(v))
+		part.offsets, part.data = []int32{0, int32(len(v))}, []byte(v)
 	}
-	if there && high {
-		w.fillBelow(part.end)
+	chunks := p.parts[0]
+	if part.put(&w, chunks, 0) && high {
+		w.fillBelow(chunks[len(chunks)-1].at)
 	}
 	return w, true
 }
 
-// keyPart are the values of a key part in some rows.
+// keyPart are the values of a key part: integers, or texts in the memory of a column.
 type keyPart struct {
-	ints []int64 // nil for texts
-	texts
-}
-
-func partsOf(columns []arrow.Array) []keyPart {
-	parts := make([]keyPart, len(columns))
-	for i, c := range columns {
-		if text, ok := textOf(c); ok {
-			parts[i].texts = text
-		} else {
-			parts[i].ints = IntKeys(columns[i:i+1], c.Len())
-		}
-	}
-	return parts
-}
-
-// texts are strings or bytes in the memory of a column.
-type texts struct {
+	ints    []int64 // nil for texts
 	offsets []int32
 	data    []byte
 	nulls   arrow.Array // nil where nothing is NULL
 }
 
-func textOf(c arrow.Array) (_ texts, ok bool) {
-	of, ok := c.(interface{ ValueOffsets() []int32 })
-	if !ok {
-		return texts{}, false
+func partsOf(columns []arrow.Array) []keyPart {
+	parts := make([]keyPart, len(columns))
+	for i, c := range columns {
+		part := &parts[i]
+		if c.NullN() > 0 {
+			part.nulls = c
+		}
+		of, ok := c.(interface{ ValueOffsets() []int32 })
+		if !ok {
+			part.ints = IntKeys(columns[i:i+1], c.Len())
+			continue
+		}
+		part.offsets = of.ValueOffsets()
+		if data := c.Data().Buffers()[2]; data != nil {
+			part.data = data.Bytes()
+		}
 	}
-	t := texts{offsets: of.ValueOffsets()}
-	if data := c.Data().Buffers()[2]; data != nil {
-		t.data = data.Bytes()
-	}
-	if c.NullN() > 0 {
-		t.nulls = c
-	}
-	return t, true
+	return parts
 }
 
-func (t *texts) at(i int) []byte { return t.data[t.offsets[i]:t.offsets[i+1]] }
+func (p *keyPart) text(row int) []byte { return p.data[p.offsets[row]:p.offsets[row+1]] }
+
+// put writes the value in a row, as far as it can be written, and reports whether it can.
+func (p *keyPart) put(w *Words, chunks []chunk, row int) bool {
+	if p.ints != nil {
+		return chunks[0].put(w, orderOfInt(p.ints[row]))
+	}
+	text, last := p.text(row), len(chunks)-1
+	for i := range chunks[:last] {
+		if !chunks[i].put(w, eightFrom(text, 8*i)) {
+			return false
+		}
+	}
+	return chunks[last].put(w, uint64(len(text)))
+}
+
+// eightFrom returns eight bytes of a text as a number of the same order: those that it does not have are 0.
+func eightFrom(text []byte, at int) uint64 {
+	switch rest := len(text) - at; {
+	case rest >= 8:
+		return binary.BigEndian.Uint64(text[at:])
+	case rest <= 0:
+		return 0
+	case len(text) >= 8:
+		return binary.BigEndian.Uint64(text[len(text)-8:]) << (64 - 8*rest)
+	}
+	x := uint64(0)
+	for i, b := range text[at:] {
+		x |= uint64(b) << (56 - 8*i)
+	}
+	return x
+}
+
+// longest returns how long the longest text in the first rows is; 0 for integers.
+func (p *keyPart) longest(rows int) (most int) {
+	if p.ints != nil {
+		return 0
+	}
+	for i := range rows {
+		if size := int(p.offsets[i+1] - p.offsets[i]); size > most && (p.nulls == nil || p.nulls.IsValid(i)) {
+			most = size
+		}
+	}
+	return most
+}
+
+// seen returns chunks that have noted the first rows.
+func (p *keyPart) seen(rows int) []chunk {
+	n := 1
+	if p.ints == nil {
+		n = (p.longest(rows)+7)/8 + 1
+	}
+	deals := dealsOf(rows)
+	of := make([][]chunk, len(deals))
+	each(len(deals), func(d int) {
+		for i := deals[d].from; i < deals[d].to; i++ {
+			if p.nulls != nil && p.nulls.IsNull(i) {
+				continue
+			}
+			first := of[d] == nil
+			if first {
+				of[d] = make([]chunk, n)
+			}
+			p.note(of[d], i, first)
+		}
+	})
+	all := make([]chunk, n)
+	first := true
+	for _, chunks := range of {
+		switch {
+		case chunks == nil:
+		case first:
+			copy(all, chunks)
+			first = false
+		default:
+			for i := range all {
+				all[i].join(&chunks[i])
+			}
+		}
+	}
+	return all
+}
+
+// note has chunks note the value in a row, which is their base if it is the first one.
+func (p *keyPart) note(chunks []chunk, row int, first bool) {
+	var text []byte
+	if p.ints == nil {
+		text = p.text(row)
+	}
+	for i := range chunks {
+		x := uint64(len(text))
+		switch {
+		case p.ints != nil:
+			x = orderOfInt(p.ints[row])
+		case i < len(chunks)-1:
+			x = eightFrom(text, 8*i)
+		}
+		if first {
+			chunks[i].base = x
+		}
+		chunks[i].note(x)
+	}
+}
 
 // dealsOf deals rows to as many workers as there are processors, or fewer.
 func dealsOf(rows int) []deal {
