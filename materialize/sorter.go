@@ -204,7 +204,7 @@ func (b *buckets[K]) of(key K, h *keysort.Head[K], row int) int {
 	low, high := b.among(key)
 	for low < high {
 		mid := int(uint(low+high) / 2)
-		if k := b.keys[mid]; k < key || k == key && b.reached(mid, h, row) {
+		if k := b.keys[mid]; keysort.Less(k, key) || k == key && b.reached(mid, h, row) {
 			low = mid + 1
 		} else {
 			high = mid

@@ -55,7 +55,7 @@ type ExportOptions struct {
 func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath, outPath string, o ExportOptions) (m *Manifest, err error) {
 	begun := time.Now()
 	e := newExport(svc, snapshots, spinePath, o)
-	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: func(spine *arrow.Schema) int { return e.chunkRows(spine, 0) }})
+	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: e.chunkRows})
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +226,7 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 	rowsMax := e.o.ChunkRows
 	reading := e.o.Stats.Start(stages.Read)
 	defer func() { reading.Stop(int64(c.rows), 0) }()
-	for rowsMax == 0 || c.rows < rowsMax {
+	for read := 0; rowsMax == 0 || c.rows+read/2 < rowsMax; { // batches may be as large as chunks
 		batch, err := reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
@@ -246,6 +246,7 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 			c.taken[i] = append(c.taken[i], column)
 		}
 		c.batches, c.times, c.rows = append(c.batches, batch), append(c.times, times), c.rows+int(batch.NumRows())
+		read = int(batch.NumRows())
 		if rowsMax == 0 {
 			rowsMax = e.chunkRows(batch.Schema(), textBytes(batch)/max(1, batch.NumRows()))
 		}

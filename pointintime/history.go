@@ -35,18 +35,18 @@ type Stretch struct {
 // end. It reads the key columns and times of the pages that can hold the key, once for all ranges; a key with a NULL part has no history.
 func History(ctx context.Context, view *feature.View, key []arrow.Array, runs []Run, ranges []feature.Range, keep int) ([]Stretch, error) {
 	if keysort.UsesInts(view.Keys) {
-		return historyOf(ctx, view, key, runs, ranges, keep, keysort.IntKeys)
+		return historyOf(ctx, view, key, runs, ranges, keep, keysort.Ints(view.Keys))
 	}
-	return historyOf(ctx, view, key, runs, ranges, keep, keysort.TextKeys)
+	return historyOf(ctx, view, key, runs, ranges, keep, keysort.Texts(view.Keys))
 }
 
 // historyOf is History of keys that are compared as K.
 func historyOf[K keysort.Ordered](ctx context.Context, view *feature.View, key []arrow.Array, runs []Run, ranges []feature.Range, keep int,
-	keysOf func([]arrow.Array, int) []K) ([]Stretch, error) {
+	form keysort.Form[K]) ([]Stretch, error) {
 	found := make([]Stretch, len(ranges))
 	end := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
 	end.Append(math.MaxInt64)
-	j := &joiner[K]{q: Question{View: view, Keys: key, Times: end.NewTimestampArray()}, runs: runs, keysOf: keysOf}
+	j := &joiner[K]{q: Question{View: view, Keys: key, Times: end.NewTimestampArray()}, runs: runs, form: form}
 	if err := j.prepare(); err != nil {
 		return found, err
 	}

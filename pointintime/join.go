@@ -79,9 +79,16 @@ type Column struct {
 // ranges that they touch.
 func Join(ctx context.Context, q Question, runs []Run, o Options) (*Answer, error) {
 	if keysort.UsesInts(q.View.Keys) {
-		return join(ctx, q, runs, o, keysort.IntKeys)
+		return join(ctx, q, runs, o, keysort.Ints(q.View.Keys))
 	}
-	return join(ctx, q, runs, o, keysort.TextKeys)
+	switch packing := q.packing(); {
+	case packing == nil:
+		return join(ctx, q, runs, o, keysort.Texts(q.View.Keys))
+	case packing.OneWord():
+		return join(ctx, q, runs, o, packing.Ints())
+	default:
+		return join(ctx, q, runs, o, packing.Words())
+	}
 }
 
 // joiner is one Join at work.
@@ -89,7 +96,7 @@ type joiner[K keysort.Ordered] struct {
 	q       Question
 	o       Options
 	runs    []Run
-	keysOf  func([]arrow.Array, int) []K
+	form    keysort.Form[K]
 	columns []string // event time, created time: what the walk reads beside keys
 	out     *output
 	windows *windowed // nil for a latest-value view
@@ -111,8 +118,8 @@ type shardMemory[K keysort.Ordered] struct {
 	rows    []int32
 }
 
-func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, keysOf func([]arrow.Array, int) []K) (*Answer, error) {
-	j := &joiner[K]{q: q, o: o, runs: runs, keysOf: keysOf}
+func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, form keysort.Form[K]) (*Answer, error) {
+	j := &joiner[K]{q: q, o: o, runs: runs, form: form}
 	if err := j.prepare(); err != nil {
 		return nil, err
 	}
@@ -212,9 +219,9 @@ func (j *joiner[K]) holding(pages []offline.Page, sp spine[K]) []offline.Span {
 	var spans []offline.Span
 	s := 0
 	for _, p := range pages {
-		low, high := keysort.BoundOf[K](p.Min, j.q.View.Keys), keysort.BoundOf[K](p.Max, j.q.View.Keys)
+		low, high := j.form.Low(p.Min), j.form.High(p.Max)
 		if low.Known {
-			if s < len(sp.keys) && sp.keys[s] < low.Value {
+			if s < len(sp.keys) && keysort.Less(sp.keys[s], low.Value) {
 				s = gallop(sp.keys, s, low.Value)
 			}
 			if s == len(sp.keys) {
@@ -248,7 +255,7 @@ func (j *joiner[K]) readNear(ctx context.Context, run Run, sp spine[K], spans []
 		return history[K]{}, nil, err
 	}
 	decoding.Stop(0, 0)
-	near, spans := blocksOf(keys, rows, j.keysOf).near(sp.keys, spans)
+	near, spans := blocksOf(keys, rows, j.form.Of).near(sp.keys, spans)
 	if len(spans) == 0 {
 		return history[K]{}, nil, nil
 	}
@@ -264,7 +271,7 @@ func (j *joiner[K]) read(ctx context.Context, run Run, spans []offline.Span) (hi
 		return history[K]{}, err
 	}
 	decoding.Stop(0, 0)
-	h, err := j.readTimes(ctx, run, blocksOf(keys, rowsOf(spans), j.keysOf), spans)
+	h, err := j.readTimes(ctx, run, blocksOf(keys, rowsOf(spans), j.form.Of), spans)
 	for _, k := range keys {
 		h.columns = append(h.columns, k.Values)
 	}

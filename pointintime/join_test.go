@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -304,8 +305,9 @@ func randomView(t *rapid.T) *feature.View {
 	v := &feature.View{Name: "v", HasCreatedTime: rapid.Bool().Draw(t, "created"), StrictlyBefore: rapid.Bool().Draw(t, "strict")}
 	v.Delay = time.Duration(rapid.IntRange(0, 3).Draw(t, "delay")) * time.Microsecond
 	v.TTL = time.Duration(rapid.IntRange(0, 10).Draw(t, "ttl")) * time.Microsecond
+	name := rapid.SampledFrom([]string{"k", wideKeys, longKeys}).Draw(t, "key name")
 	for i, k := range kinds {
-		v.Keys = append(v.Keys, feature.Field{Name: fmt.Sprintf("k%d", i), Type: feature.Scalar(k)})
+		v.Keys = append(v.Keys, feature.Field{Name: fmt.Sprint(name, i), Type: feature.Scalar(k)})
 	}
 	for i := range rapid.IntRange(1, 4).Draw(t, "features") {
 		f := feature.Feature{Field: feature.Field{Name: fmt.Sprintf("f%d", i), Type: rapid.SampledFrom(featureTypes).Draw(t, "type")}}
@@ -354,13 +356,25 @@ func randomSpine(t *rapid.T, view *feature.View) (keys [][]any, times []any) {
 	return keys, times
 }
 
+// Names of keys that are texts, of which a keysort.Packing takes several words, and which have none.
+const (
+	wideKeys = "wide"
+	longKeys = "long"
+)
+
 func randomKey(t *rapid.T, view *feature.View) []any {
 	key := make([]any, len(view.Keys))
 	for i, k := range view.Keys {
 		n := rapid.IntRange(-1, 2).Draw(t, "key")
-		texts := []string{"", "a", "a\x00", "ab"}
+		text := []string{"", "a", "a\x00", "ab"}[n+1]
+		switch {
+		case strings.HasPrefix(k.Name, wideKeys):
+			text = strings.Repeat(string(rune('b'+n)), 64) + text
+		case strings.HasPrefix(k.Name, longKeys):
+			text = strings.Repeat("b", 200) + text
+		}
 		key[i] = map[feature.Kind]any{feature.Int64: int64(n), feature.Int32: int32(n), feature.Bool: n > 0, feature.Timestamp: feature.Time(n),
-			feature.String: texts[n+1], feature.Bytes: []byte(texts[n+1])}[k.Type.Kind]
+			feature.String: text, feature.Bytes: []byte(text)}[k.Type.Kind]
 	}
 	return key
 }

@@ -141,10 +141,10 @@ func siftDown[K keysort.Ordered](heap []*keyCursor[K], i int) {
 		if child >= len(heap) {
 			return
 		}
-		if child+1 < len(heap) && heap[child+1].key < heap[child].key {
+		if child+1 < len(heap) && keysort.Less(heap[child+1].key, heap[child].key) {
 			child++
 		}
-		if heap[child].key >= heap[i].key {
+		if !keysort.Less(heap[child].key, heap[i].key) {
 			return
 		}
 		heap[i], heap[child] = heap[child], heap[i]

@@ -15,7 +15,21 @@ import (
 // Order is what questions with the same keys and times share when they are asked one after the other: the first of them puts its rows in order, and
 // those that follow find them so. The zero value is ready for the first.
 type Order struct {
-	shards any // []keysort.Part[K]; nil: nobody has asked yet
+	shards  any // []keysort.Part[K]; nil: nobody has asked yet
+	packed  bool
+	packing *keysort.Packing
+}
+
+// packing returns the packing of the question's keys.
+func (q *Question) packing() *keysort.Packing {
+	order := q.Order
+	if order == nil {
+		order = &Order{}
+	}
+	if !order.packed {
+		order.packing, order.packed = keysort.PackingOf(q.View.Keys, q.Keys, q.Times.Len()), true
+	}
+	return order.packing
 }
 
 // shards returns the rows of the question that can match, in shards that ascend by key and as-of time, each of them sorted. Nobody changes them. Windows
@@ -30,7 +44,7 @@ func (j *joiner[K]) shards(workers int) []keysort.Part[K] {
 	}
 	const sortedMax = 1 << 15 // rows that are sorted at a time: a second-level cache holds what it takes
 	sorting := j.o.Stats.Start(stages.Sort)
-	rows := withoutNull(j.keysOf(j.q.Keys, j.q.Times.Len()), append([]arrow.Array{j.q.Times}, j.q.Keys...))
+	rows := withoutNull(j.form.Of(j.q.Keys, j.q.Times.Len()), append([]arrow.Array{j.q.Times}, j.q.Keys...))
 	if j.o.AsServed {
 		rows.Times = servedTimes(j.q.View.Schedule, rows.Times)
 	}

@@ -92,16 +92,15 @@ func walk[K keysort.Ordered](sp spine[K], h history[K], run int32, asKnown bool,
 func eachKey[K keysort.Ordered](spine []K, history blocks[K], visit func(s, sEnd, i, iEnd int)) {
 	s, b := 0, 0
 	for s < len(spine) && b < len(history.keys) {
-		key := spine[s]
-		switch {
-		case history.keys[b] < key:
-			b = gallop(history.keys, b, key)
-		case history.keys[b] > key:
-			s = gallop(spine, s, history.keys[b])
-		default:
+		switch key := spine[s]; {
+		case history.keys[b] == key:
 			sEnd := blockEnd(spine, s)
 			visit(s, sEnd, history.begin(b), int(history.ends[b]))
 			s, b = sEnd, b+1
+		case keysort.Less(key, history.keys[b]):
+			s = gallop(spine, s, history.keys[b])
+		default:
+			b = gallop(history.keys, b, key)
 		}
 	}
 }
@@ -165,13 +164,13 @@ func (w *waitingRows) Pop() any {
 func gallop[K keysort.Ordered](keys []K, i int, key K) int {
 	step := 1
 	low := i // keys[low] < key
-	for low+step < len(keys) && keys[low+step] < key {
+	for low+step < len(keys) && keysort.Less(keys[low+step], key) {
 		low += step
 		step *= 2
 	}
 	high := min(low+step, len(keys)) // keys[high] >= key, or the end
 	for low+1 < high {
-		if mid := int(uint(low+high) / 2); keys[mid] < key {
+		if mid := int(uint(low+high) / 2); keysort.Less(keys[mid], key) {
 			low = mid
 		} else {
 			high = mid

@@ -114,7 +114,7 @@ type cursor[K Ordered] struct {
 
 // before reports whether c's row goes before d's.
 func (c *cursor[K]) before(d *cursor[K]) bool {
-	order := cmp.Or(cmp.Compare(c.head.Keys[c.at], d.head.Keys[d.at]), cmp.Compare(c.head.Events[c.at], d.head.Events[d.at]))
+	order := cmp.Or(Compare(c.head.Keys[c.at], d.head.Keys[d.at]), cmp.Compare(c.head.Events[c.at], d.head.Events[d.at]))
 	if order == 0 && c.head.Created != nil {
 		order = cmp.Compare(c.head.Created[c.at], d.head.Created[d.at])
 	}

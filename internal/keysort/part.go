@@ -28,11 +28,15 @@ func (p Part[K]) Len() int { return len(p.Keys) }
 // makeKeys returns memory for keys.
 func makeKeys[K Ordered](rows int) []K {
 	var keys []K
-	if ints, ok := any(&keys).(*[]int64); ok {
-		*ints = hugepage.Make[int64](rows)
-		return keys
+	switch keys := any(&keys).(type) {
+	case *[]int64:
+		*keys = hugepage.Make[int64](rows)
+	case *[]Words:
+		*keys = hugepage.Make[Words](rows)
+	case *[]string:
+		*keys = make([]string, rows)
 	}
-	return make([]K, rows)
+	return keys
 }
 
 // slice returns the rows [from, to) of p.
@@ -49,6 +53,9 @@ func Adjacent[K Ordered](parts []Part[K]) Part[K] {
 	return parts[0].slice(0, n)
 }
 
+// dealMin is the number of rows for which another worker is worth while.
+const dealMin = 1 << 14
+
 // samplesPerPart are taken to cut rows into parts: with 64, sizes of parts deviate by about an eighth.
 const samplesPerPart = 64
 
@@ -59,7 +66,6 @@ func (p Part[K]) Split(parts int, whole bool, workers int) []Part[K] {
 	if p.Len() == 0 {
 		return nil
 	}
-	const dealMin = 1 << 14 // rows for which another worker is worth while
 	first, deals := p.firsts(max(1, parts), whole), make([]deal, max(1, min(workers, p.Len()/dealMin)))
 	each(len(deals), func(w int) {
 		d := &deals[w]
@@ -117,17 +123,18 @@ func each(n int, do func(i int)) {
 // parts returns which part each of rows [from, to) is in, of those that begin with first but for the least, and how many rows each part has.
 func (p Part[K]) parts(from, to int, first Part[K], whole bool) (part []uint16, sizes []int) {
 	part, sizes = make([]uint16, to-from), make([]int, first.Len()+1)
-	ints, _ := any(p.Keys).([]int64)
-	cells := cellsOf(any(first.Keys))
+	heads := make([]uint64, first.Len())
+	for i, key := range first.Keys {
+		heads[i] = leading(key)
+	}
+	cells := cellsOf(heads)
 	for i := range part {
 		key, time := p.Keys[from+i], p.Times[from+i]
-		g, end := 0, first.Len() // the first of them that is greater than the row: a binary search without calls
-		if ints != nil {
-			g, end = cells.around(ints[from+i])
-		}
+		head := leading(key)
+		g, end := cells.around(head) // the first of them that is greater than the row: a binary search without calls
 		for g < end {
 			mid := int(uint(g+end) / 2)
-			if f := first.Keys[mid]; f < key || f == key && (whole || first.Times[mid] <= time) {
+			if h := heads[mid]; h < head || h == head && !first.after(mid, key, time, whole) {
 				g = mid + 1
 			} else {
 				end = mid
@@ -142,7 +149,7 @@ func (p Part[K]) parts(from, to int, first Part[K], whole bool) (part []uint16, 
 // cells cut the numbers from the first of some sorted ones to the last into equal cells, most of which have none of these within: so that one look
 // tells of most numbers between which two they lie.
 type cells struct {
-	least, most int64
+	least, most uint64
 	shift       int
 	below       []uint16 // how many of the sorted numbers lie in cells before each cell, and in all
 }
@@ -150,13 +157,12 @@ type cells struct {
 // cellsPerCut makes one number in so many lie in a cell with a cut, where numbers are spread evenly.
 const cellsPerCut = 64
 
-// cellsOf returns the cells of sorted numbers; of texts they are of no use.
-func cellsOf(keys any) (c cells) {
-	cuts, _ := keys.([]int64)
+// cellsOf returns the cells of sorted numbers.
+func cellsOf(cuts []uint64) (c cells) {
 	if len(cuts) > 0 {
 		c.least, c.most = cuts[0], cuts[len(cuts)-1]
 	}
-	width := uint64(c.most) - uint64(c.least)
+	width := c.most - c.least
 	c.shift = max(0, bits.Len64(width)-bits.Len(uint(len(cuts)*cellsPerCut)))
 	c.below = make([]uint16, width>>c.shift+2)
 	for _, cut := range cuts {
@@ -168,10 +174,10 @@ func cellsOf(keys any) (c cells) {
 	return c
 }
 
-func (c *cells) cell(v int64) uint64 { return (uint64(v) - uint64(c.least)) >> c.shift }
+func (c *cells) cell(v uint64) uint64 { return (v - c.least) >> c.shift }
 
 // around returns how many of the numbers are surely less than v, and how many are not surely greater.
-func (c *cells) around(v int64) (from, to int) {
+func (c *cells) around(v uint64) (from, to int) {
 	switch {
 	case v < c.least:
 		return 0, 0
@@ -183,6 +189,14 @@ func (c *cells) around(v int64) (from, to int) {
 	return int(c.below[cell]), int(c.below[cell+1])
 }
 
+// after reports whether row i goes after one with the given key and time, which with whole does not count.
+func (p Part[K]) after(i int, key K, time int64, whole bool) bool {
+	if p.Keys[i] == key {
+		return !whole && p.Times[i] > time
+	}
+	return Less(key, p.Keys[i])
+}
+
 // firsts returns, of a sample, the least row of each of so many parts but the first.
 func (p Part[K]) firsts(parts int, whole bool) Part[K] {
 	var sample []int
@@ -190,7 +204,7 @@ func (p Part[K]) firsts(parts int, whole bool) Part[K] {
 		sample = append(sample, i)
 	}
 	slices.SortFunc(sample, func(a, b int) int {
-		if order := cmp.Compare(p.Keys[a], p.Keys[b]); order != 0 || whole {
+		if order := Compare(p.Keys[a], p.Keys[b]); order != 0 || whole {
 			return order
 		}
 		return cmp.Compare(p.Times[a], p.Times[b])
@@ -227,6 +241,9 @@ func (p Part[K]) Sort(m *Memory[K]) {
 	switch p := any(p).(type) {
 	case Part[int64]:
 		sortInts(p, entries, scratch, any(out).(Part[int64]))
+	case Part[Words]:
+		s := wordsSorter{p: p, out: any(out).(Part[Words])}
+		s.sort(entries, scratch)
 	case Part[string]:
 		sortedTexts(p, entries, scratch, any(out).(Part[string]))
 	}
@@ -316,7 +333,7 @@ func sortTexts(entries, scratch []entry, keys []string, agree int, each func(ali
 	agree = max(agree, sharedPrefix(entries, keys))
 	for i := range entries {
 		key := keys[entries[i].row]
-		entries[i].value = leading(key[min(agree, len(key)):])
+		entries[i].value = firstEight(key[min(agree, len(key)):])
 	}
 	entries, scratch = sortEntries(entries, scratch)
 	for from := 0; from < len(entries); {
@@ -360,8 +377,8 @@ func sharedPrefix(entries []entry, keys []string) int {
 	return len(shared)
 }
 
-// leading returns the first eight bytes of s as a number of the same order: bytes that s does not have are 0.
-func leading(s string) uint64 {
+// firstEight returns the first eight bytes of s as a number of the same order: bytes that s does not have are 0.
+func firstEight(s string) uint64 {
 	if len(s) >= 8 {
 		_ = s[7] // one load
 		return uint64(s[7]) | uint64(s[6])<<8 | uint64(s[5])<<16 | uint64(s[4])<<24 | uint64(s[3])<<32 | uint64(s[2])<<40 | uint64(s[1])<<48 | uint64(s[0])<<56

@@ -66,6 +66,9 @@ func TestSplitKeepsOrder(t *testing.T) {
 			return rapid.SampledFrom([]string{"", "a", "user-0000"}).Draw(t, "head") + rapid.StringOfN(rapid.RuneFrom([]rune{0, 1, 'a', 'é'}), 0, 10, -1).Draw(t, "tail")
 		})
 		checkSplit(t, rapid.SliceOfN(text, n, n).Draw(t, "texts"), rapid.SliceOfN(number, n, n).Draw(t, "times"))
+		word := rapid.OneOf(rapid.SampledFrom([]uint64{0, 1, math.MaxUint64}), rapid.Uint64Range(0, 1<<rapid.IntRange(0, 63).Draw(t, "bits")))
+		words := rapid.Custom(func(t *rapid.T) Words { return Words(rapid.SliceOfN(word, 3, 3).Draw(t, "words")) })
+		checkSplit(t, rapid.SliceOfN(words, n, n).Draw(t, "keys"), rapid.SliceOfN(number, n, n).Draw(t, "times"))
 	})
 }
 
@@ -163,7 +166,7 @@ func checkSplit[K Ordered](t *rapid.T, keys []K, times []int64) {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(keys[a], keys[b]), cmp.Compare(times[a], times[b])) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Or(Compare(keys[a], keys[b]), cmp.Compare(times[a], times[b])) })
 	whole := rapid.Bool().Draw(t, "whole")
 	at := 0
 	var last K
@@ -211,17 +214,25 @@ func BenchmarkSorted(b *testing.B) {
 		for i := range p.Rows {
 			p.Rows[i], p.Keys[i], p.Times[i] = uint32(i), random.Int64N(keys), random.Int64N(31e12)
 		}
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			var m Memory[int64]
-			part := newPart[int64](p.Len())
-			for b.Loop() {
-				copy(part.Rows, p.Rows)
-				copy(part.Keys, p.Keys)
-				copy(part.Times, p.Times)
-				part.Sort(&m)
-			}
-			b.ReportMetric(float64(len(p.Rows))*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
-		})
+		b.Run(name, func(b *testing.B) { benchmarkSort(b, p) })
 	}
+	p := newPart[Words](1 << 17)
+	for i := range p.Rows {
+		key := uint64(random.IntN(1 << 16)) // two rows each, or so
+		p.Rows[i], p.Keys[i], p.Times[i] = uint32(i), Words{key * 0x9e3779b97f4a7c15 >> 6, key, 1}, random.Int64N(31e12)
+	}
+	b.Run("three words", func(b *testing.B) { benchmarkSort(b, p) })
+}
+
+func benchmarkSort[K Ordered](b *testing.B, p Part[K]) {
+	b.ReportAllocs()
+	var m Memory[K]
+	part := newPart[K](p.Len())
+	for b.Loop() {
+		copy(part.Rows, p.Rows)
+		copy(part.Keys, p.Keys)
+		copy(part.Times, p.Times)
+		part.Sort(&m)
+	}
+	b.ReportMetric(float64(len(p.Rows))*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }

@@ -126,21 +126,26 @@ type cursor interface {
 
 // columnCursor decodes a column chunk page by page into a sink.
 type columnCursor[T any] struct {
-	walk   *walker
-	column *column
-	typ    feature.Type
-	decode decodeFunc[T]
-	view   func(body []byte, n int) []T // of plain values that need no decoding; nil where they do
-	sink   sink[T]
-	lists  listSink // of a list column
+	walk    *walker
+	column  *column
+	typ     feature.Type
+	decode  decodeFunc[T]
+	textMax int                          // bytes of an array
+	view    func(body []byte, n int) []T // of plain values that need no decoding; nil where they do
+	sink    sink[T]
+	lists   listSink // of a list column
 
 	dict   []T
-	values []T    // of the page, NULLs left out
+	values []T    // of the page, NULLs left out; none where there are places in dict instead, or where the sink has them already
 	value  int    // next of values
+	in     pageIn // where they are
 	defs   []byte // nil when nothing is NULL
 	reps   []byte
 	levels int // of the page
 	level  int // next of levels
+
+	indexed indexedSink[T] // nil: values of a dictionary are looked up here
+	plain   plainSink      // nil: plain values are decoded here
 
 	scratch        []T // what values was decoded into
 	picked         []T
@@ -150,12 +155,22 @@ type columnCursor[T any] struct {
 }
 
 func newCursor[T any](f *File, group int, c *column, t feature.Type, decode decodeFunc[T], s sink[T]) cursor {
-	cc := &columnCursor[T]{walk: f.walk(group, c), column: c, typ: t, decode: decode, view: viewOf[T](c, t), sink: s}
+	cc := &columnCursor[T]{walk: f.walk(group, c), column: c, typ: t, decode: decode, view: viewOf[T](c, t), sink: s, textMax: offsetMax}
 	if c.maxRep > 0 {
 		return &listCursor[T]{columnCursor: cc}
 	}
+	cc.indexed, _ = s.(indexedSink[T])
 	return cc
 }
+
+// pageIn tells where the values of a page are.
+type pageIn uint8
+
+const (
+	inValues  pageIn = iota // in columnCursor.values
+	inIndices               // in columnCursor.dict, at columnCursor.indices
+	inSink                  // all of them, which are wanted, in the sink
+)
 
 func (c *columnCursor[T]) reserve(rows int) { c.sink.reserve(rows) }
 
@@ -174,11 +189,17 @@ func (c *columnCursor[T]) take(n int) error {
 			continue
 		}
 		m := min(n, c.levels-c.level)
-		if c.defs == nil {
+		switch {
+		case c.in == inIndices:
+			if err := c.indexed.addIndexed(c.dict, c.indices[c.value:c.value+m]); err != nil {
+				return c.fail(err)
+			}
+			c.value += m
+		case c.defs != nil:
+			c.value += c.sink.addMasked(c.values[c.value:], c.defs[c.level:c.level+m], c.column.maxDef)
+		case c.in == inValues:
 			c.sink.add(c.values[c.value : c.value+m])
 			c.value += m
-		} else {
-			c.value += c.sink.addMasked(c.values[c.value:], c.defs[c.level:c.level+m], c.column.maxDef)
 		}
 		if err := c.checkSize(); err != nil {
 			return err
@@ -236,8 +257,8 @@ func (c *columnCursor[T]) restart(group int) {
 func (c *columnCursor[T]) free() { c.walk.free() }
 
 func (c *columnCursor[T]) checkSize() error {
-	if c.sink.bytes() > offsetMax {
-		return feature.Errorf(feature.ErrInvalid, "%s: column %s: more than 2 GiB of values in one batch: read fewer rows at once", c.walk.file.path, c.column.info.Path)
+	if c.sink.bytes() > c.textMax {
+		return c.fail(ErrTooMuch)
 	}
 	return nil
 }
@@ -269,7 +290,7 @@ func (c *columnCursor[T]) next(wanted int) error {
 // fail turns an error of decoding into one that names file and column.
 func (c *columnCursor[T]) fail(err error) error {
 	if v := (valueError{}); errors.As(err, &v) {
-		return feature.Errorf(feature.ErrInvalid, "%s: column %s (%s): %w", c.walk.file.path, c.column.info.Path, c.column.info.Physical, v.error)
+		return feature.Errorf(feature.ErrInvalid, "%s: column %s (%s): %w", c.walk.file.path, c.column.info.Path, c.column.info.Physical, v)
 	}
 	if feature.KindOf(err) != feature.ErrInternal {
 		return err
@@ -311,8 +332,7 @@ func (c *columnCursor[T]) findDictionary() error {
 
 // load decodes the data page p, straight into the sink where all of it is wanted and nothing in it is NULL.
 func (c *columnCursor[T]) load(p *page, wanted int) error {
-	//lint:ignore SA1019 old files have it, and it has to be read
-	if p.encoding == format.PlainDictionary || p.encoding == format.RLEDictionary {
+	if isDictionary(p.encoding) {
 		if err := c.findDictionary(); err != nil {
 			return err
 		}
@@ -332,24 +352,46 @@ func (c *columnCursor[T]) load(p *page, wanted int) error {
 	if p.nulls >= 0 && p.nulls != p.values-count && c.column.maxRep == 0 {
 		return c.walk.corrupt("%d NULLs where its header says %d", p.values-count, p.nulls)
 	}
-	var into []T
-	if c.defs == nil && p.values <= wanted {
-		into = c.sink.spare(count)
-	}
-	if into != nil {
-		c.values, err = c.decodeValues(into, p.encoding, body, count)
-	} else if c.view != nil && p.encoding == format.Plain {
-		if c.values = c.view(body, count); len(c.values) < count {
-			err = errShortPage
-		}
-	} else if c.values, err = c.decodeValues(c.scratch, p.encoding, body, count); err == nil {
-		c.scratch = c.values
-	}
-	if err != nil {
+	c.in = inValues
+	if err := c.loadValues(p, body, count, wanted); err != nil {
 		return c.fail(err)
 	}
 	c.value, c.level, c.levels = 0, 0, p.values
 	return nil
+}
+
+// loadValues decodes the count values of p, of which the first so many rows are wanted, or leaves that to the sink.
+func (c *columnCursor[T]) loadValues(p *page, body []byte, count, wanted int) (err error) {
+	if c.defs == nil && wanted > 0 && c.indexed != nil && isDictionary(p.encoding) {
+		c.in, c.indices = inIndices, sized(c.indices, count)
+		return decodeIndices(c.indices, body)
+	}
+	all := c.defs == nil && p.values <= wanted
+	if all && c.plain != nil && p.encoding == format.Plain {
+		c.in = inSink
+		return c.plain.addPlain(body, count)
+	}
+	if all {
+		if into := c.sink.spare(count); into != nil {
+			c.values, err = c.decodeValues(into, p.encoding, body, count)
+			return err
+		}
+	}
+	if c.view != nil && p.encoding == format.Plain {
+		if c.values = c.view(body, count); len(c.values) < count {
+			return errShortPage
+		}
+		return nil
+	}
+	if c.values, err = c.decodeValues(c.scratch, p.encoding, body, count); err == nil {
+		c.scratch = c.values
+	}
+	return err
+}
+
+func isDictionary(e format.Encoding) bool {
+	//lint:ignore SA1019 old files have it, and it has to be read
+	return e == format.PlainDictionary || e == format.RLEDictionary
 }
 
 // loadLevels decodes the levels of p and returns the values' part of the body.
@@ -397,8 +439,7 @@ func (c *columnCursor[T]) decodeValues(dst []T, enc format.Encoding, body []byte
 	if n == 0 {
 		return dst[:0], nil
 	}
-	//lint:ignore SA1019 old files have it, and it has to be read
-	if enc != format.PlainDictionary && enc != format.RLEDictionary {
+	if !isDictionary(enc) {
 		return c.decode(dst, enc, body, n)
 	}
 	c.indices = sized(c.indices, n)
@@ -408,11 +449,15 @@ func (c *columnCursor[T]) decodeValues(dst []T, enc format.Encoding, body []byte
 	dict, out := c.dict, sized(dst, n)
 	for i, k := range c.indices {
 		if uint(k) >= uint(len(dict)) {
-			return nil, fmt.Errorf("index %d into a dictionary of %d values", uint32(k), len(dict))
+			return nil, errIndex(k, len(dict))
 		}
 		out[i] = dict[k]
 	}
 	return out, nil
+}
+
+func errIndex(k int32, values int) error {
+	return fmt.Errorf("index %d into a dictionary of %d values", uint32(k), values)
 }
 
 func countLevel(levels []byte, level uint8) int {

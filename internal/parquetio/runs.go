@@ -2,11 +2,13 @@ package parquetio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -75,7 +77,12 @@ func (f *File) runsCursor(group int, c *column, t feature.Type, ends *runEnds) c
 	case t.Kind == feature.Int64 || t.Kind == feature.Timestamp:
 		return newCursor(f, group, c, t, c.asInt64(), numberRunSink[int64]{&runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]}})
 	case t.Kind == feature.String || t.Kind == feature.Bytes:
-		return newCursor(f, group, c, t, c.asBytes(c.kind == kindUUID), &runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone})
+		sink := &textRunSink{runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone}}
+		texts := newCursor(f, group, c, t, c.asBytes(c.kind == kindUUID), sink)
+		if cursor, ok := texts.(*columnCursor[[]byte]); ok && c.physical == format.ByteArray && c.kind != kindUUID && c.kind != kindNull {
+			cursor.plain = sink
+		}
+		return texts
 	}
 	return nil
 }
@@ -123,6 +130,31 @@ func (s *runSink[T]) add(values []T) {
 	}
 }
 
+// addIndexed compares places in dict, and values only where these differ: a dictionary may have one twice.
+func (s *runSink[T]) addIndexed(dict []T, indices []int32) error {
+	s.new = s.new[:0]
+	last := s.last
+	for i, k := range indices {
+		if i > 0 && k == indices[i-1] {
+			continue
+		}
+		if uint(k) >= uint(len(dict)) {
+			return errIndex(k, len(dict))
+		}
+		if row := s.rows + int32(i); row == 0 {
+			s.new, last = append(s.new, dict[k]), dict[k]
+		} else if !s.same(dict[k], last) {
+			s.new, s.ends, last = append(s.new, dict[k]), append(s.ends, row), dict[k]
+		}
+	}
+	s.rows += int32(len(indices))
+	if len(s.new) > 0 {
+		s.sink.add(s.new)
+		s.last = s.keep(last)
+	}
+	return nil
+}
+
 func (s *runSink[T]) addMasked(values []T, defs []byte, max uint8) int {
 	n := countLevel(defs, max)
 	s.null = s.null || n < len(defs)
@@ -150,4 +182,44 @@ func (s numberRunSink[T]) add(values []T) {
 	}
 	s.ends, s.rows, s.last = s.ends[:at+n], row+int32(len(values)), last
 	s.sink.add(s.new[:n])
+}
+
+// textRunSink is a runSink of texts.
+type textRunSink struct{ runSink[[]byte] }
+
+// addPlain finds out how often a text comes again by comparing the body with itself, further on by the length of the text.
+func (s *textRunSink) addPlain(body []byte, n int) error {
+	s.new = s.new[:0]
+	last := s.last
+	for at, row := 0, 0; row < n; {
+		if len(body)-at < 4 || uint64(binary.LittleEndian.Uint32(body[at:])) > uint64(len(body)-at-4) {
+			return errShortPage
+		}
+		width := 4 + int(binary.LittleEndian.Uint32(body[at:]))
+		if text := body[at+4 : at+width]; s.rows == 0 && row == 0 {
+			s.new, last = append(s.new, text), text
+		} else if !bytes.Equal(text, last) {
+			s.new, s.ends, last = append(s.new, text), append(s.ends, s.rows+int32(row)), text
+		}
+		at, row = at+width, row+1
+		for again, more := 1, true; again > 0; {
+			size := again * width
+			if row+again <= n && size <= len(body)-at && bytes.Equal(body[at:at+size], body[at-width:at-width+size]) {
+				at, row = at+size, row+again
+			} else {
+				more = false
+			}
+			if more {
+				again *= 2
+			} else {
+				again /= 2
+			}
+		}
+	}
+	s.rows += int32(n)
+	if len(s.new) > 0 {
+		s.sink.add(s.new)
+		s.last = s.keep(last)
+	}
+	return nil
 }

@@ -1,12 +1,15 @@
 package parquetio
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/hugepage"
 )
 
 // reserveMax bounds what is reserved on the word of the metadata alone: 32 MB, which nobody has touched yet.
@@ -28,6 +31,18 @@ type sink[T any] interface {
 	bytes() int
 	// finish returns the array, of d, and empties the sink.
 	finish(d arrow.DataType) arrow.ArrayData
+}
+
+// indexedSink is a sink that looks values of a dictionary up itself.
+type indexedSink[T any] interface {
+	// addIndexed appends the values at the given places of dict.
+	addIndexed(dict []T, indices []int32) error
+}
+
+// plainSink is a sink that decodes values in the plain encoding itself.
+type plainSink interface {
+	// addPlain appends the n values of a page's body.
+	addPlain(body []byte, n int) error
 }
 
 // validity is the bitmap of an array; there is none until the first NULL.
@@ -186,14 +201,70 @@ func (s *bytesSink) add(values [][]byte) {
 	for _, v := range values {
 		size += len(v)
 	}
-	if size > cap(s.data)-len(s.data) { // twice as much: texts come page by page
-		s.data = append(make([]byte, 0, 2*len(s.data)+size), s.data...)
-	}
+	s.grow(len(values), size)
 	for _, v := range values {
 		s.data = append(s.data, v...)
 		s.offsets = append(s.offsets, int32(len(s.data)))
 	}
 	s.valid.addValid(len(values))
+}
+
+// grow makes room for n values of so many bytes in sum, and for as many as there is room for in offsets, if those are as long: texts come page by page.
+func (s *bytesSink) grow(n, size int) {
+	if size <= cap(s.data)-len(s.data) {
+		return
+	}
+	size += len(s.data)
+	n += len(s.offsets) - 1
+	most := min(2*size+size*max(0, cap(s.offsets)-1-n)/max(1, n), offsetMax)
+	s.data = append(hugepage.Make[byte](max(size, most))[:0], s.data...)
+}
+
+func (s *bytesSink) addIndexed(dict [][]byte, indices []int32) error {
+	s.first()
+	size := 0
+	for _, k := range indices {
+		if uint(k) >= uint(len(dict)) {
+			return errIndex(k, len(dict))
+		}
+		size += len(dict[k])
+	}
+	if len(s.data)+size > offsetMax {
+		return ErrTooMuch
+	}
+	s.grow(len(indices), size)
+	data, offsets := s.data, s.offsets
+	for _, k := range indices {
+		data = append(data, dict[k]...)
+		offsets = append(offsets, int32(len(data)))
+	}
+	s.data, s.offsets = data, offsets
+	s.valid.addValid(len(indices))
+	return nil
+}
+
+func (s *bytesSink) addPlain(body []byte, n int) error {
+	s.first()
+	if n > len(body)/4 {
+		return errShortPage
+	}
+	s.grow(n, len(body)-4*n)
+	data, offsets := s.data, s.offsets
+	for range n {
+		if len(body) < 4 {
+			return errShortPage
+		}
+		size := binary.LittleEndian.Uint32(body)
+		if body = body[4:]; uint64(size) > uint64(len(body)) {
+			return errShortPage
+		}
+		data = append(data, body[:size]...)
+		offsets = append(offsets, int32(len(data)))
+		body = body[size:]
+	}
+	s.data, s.offsets = data, offsets
+	s.valid.addValid(n)
+	return nil
 }
 
 func (s *bytesSink) addMasked(values [][]byte, defs []byte, max uint8) int {
@@ -241,6 +312,9 @@ func (s *listSink) finish(t feature.Type, elements arrow.ArrayData) arrow.ArrayD
 
 // offsetMax is the most that 32-bit offsets of an array can tell.
 const offsetMax = math.MaxInt32
+
+// ErrTooMuch is met where an array would have to hold more text than it can or may.
+var ErrTooMuch error = errValue("too much text for one batch: read fewer rows at once")
 
 func appendMasked[T any](dst, values []T, defs []byte, max uint8) []T {
 	n, k := len(dst), 0

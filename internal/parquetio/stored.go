@@ -74,9 +74,19 @@ func (f *File) ScanStored(path string) *StoredScanner {
 	case feature.Float64:
 		s.cursor = newCursor(f, 0, c, t, decodeFixed[float64](), &numberSink[float64]{memory: f.memory})
 	default:
-		s.cursor = newCursor(f, 0, c, t, c.arrays(), &bytesSink{})
+		sink := &bytesSink{}
+		texts := newCursor(f, 0, c, t, c.arrays(), sink).(*columnCursor[[]byte])
+		texts.plain = sink
+		s.cursor = texts
 	}
 	return s
+}
+
+// TextMax bounds the bytes of text that an array may have, beyond which Next fails with [ErrTooMuch].
+func (s *StoredScanner) TextMax(bytes int) {
+	if texts, ok := s.cursor.(*columnCursor[[]byte]); ok {
+		texts.textMax = min(bytes, offsetMax)
+	}
 }
 
 // Next returns the next n rows, of which there have to be as many.

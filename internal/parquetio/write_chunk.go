@@ -240,13 +240,25 @@ func (e *chunkEncoder) compress(body []byte) (packed []byte, compressed bool, er
 	if e.meta.Codec == format.Uncompressed || len(body) == 0 {
 		return body, false, nil
 	}
-	if e.packed, err = e.opts.Codec.Encode(e.packed[:cap(e.packed)], body); err != nil {
-		return nil, false, err
+	if len(body) >= 2*shrinkSample {
+		if shrinks, err := e.shrinks(body[:shrinkSample]); err != nil || !shrinks {
+			return body, false, err
+		}
 	}
-	if len(e.packed) > len(body)-len(body)/16 {
-		return body, false, nil
+	shrinks, err := e.shrinks(body)
+	if err != nil || !shrinks {
+		return body, false, err
 	}
 	return e.packed, true, nil
+}
+
+// shrinkSample are the bytes of a page that tell whether it is worth while to compress all of it: codecs of blocks look back no further.
+const shrinkSample = 64 << 10
+
+// shrinks compresses b to e.packed, and reports whether that saves a sixteenth.
+func (e *chunkEncoder) shrinks(b []byte) (_ bool, err error) {
+	e.packed, err = e.opts.Codec.Encode(e.packed[:cap(e.packed)], b)
+	return len(e.packed) <= len(b)-len(b)/16, err
 }
 
 // writePage writes a page with a body of two parts.

@@ -1,7 +1,9 @@
 package tabular
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -19,11 +21,14 @@ import (
 type storedReader struct {
 	file     *input
 	schema   *arrow.Schema
+	stored   *parquetio.File
 	scanners []*parquetio.StoredScanner
 	rows     int64
 	first    int64 // the row at which the last batch starts
 	next     int64 // the row after it
 	most     int   // rows of a batch
+	least    int   // to which most may fall
+	textMax  int   // bytes of text that a column of a batch with more rows than least may have
 }
 
 // newStoredReader returns a reader of the table in f, which has the given schema and number of rows; nil where some column is not as it is stored.
@@ -36,21 +41,76 @@ func newStoredReader(f *input, schema *arrow.Schema, rows int64, opts ReaderOpti
 	if err != nil || pf.Rows() != rows || len(pf.Columns()) != schema.NumFields() {
 		return nil, nil // the other reader says what is wrong with it, or what it makes of it
 	}
-	r := &storedReader{file: f, schema: schema, rows: rows, most: opts.BatchRows}
-	if opts.BatchRowsOf != nil {
-		r.most = max(1, opts.BatchRowsOf(schema))
-	}
 	for _, field := range schema.Fields() {
-		stored, ok := pf.Stored(field.Name)
-		if !ok || !asStored(field.Type, stored) {
+		if stored, ok := pf.Stored(field.Name); !ok || !asStored(field.Type, stored) {
 			return nil, nil
 		}
-		if stored.Kind == feature.Bytes {
-			r.most = min(r.most, opts.BatchRows) // an array holds at most 2 GiB of text
-		}
-		r.scanners = append(r.scanners, pf.ScanStored(field.Name))
 	}
-	return r, nil
+	r := &storedReader{file: f, schema: schema, stored: pf, rows: rows, most: opts.BatchRows, least: opts.BatchRows}
+	if opts.BatchRowsOf != nil {
+		if err := r.enlarge(opts); err != nil {
+			return nil, f.damaged(err)
+		}
+	}
+	return r, r.scan()
+}
+
+// enlarge has batches be as large as is wanted, and as texts allow.
+func (r *storedReader) enlarge(opts ReaderOptions) error {
+	most, all, err := r.textBytes()
+	if err != nil {
+		return err
+	}
+	r.most = max(1, opts.BatchRowsOf(r.schema, all))
+	r.least = min(r.most, r.least)
+	if most > 0 {
+		r.textMax = cmp.Or(opts.textMax, columnTextMax)
+		r.most = max(r.least, min(r.most, r.textMax/4/int(most)))
+	}
+	return nil
+}
+
+// scan begins with the rows that come next.
+func (r *storedReader) scan() error {
+	r.scanners = nil
+	for _, field := range r.schema.Fields() {
+		s := r.stored.ScanStored(field.Name)
+		for row := int64(0); row < r.next; {
+			n := min(int64(r.least), r.next-row)
+			if _, err := s.Next(int(n)); err != nil {
+				return err
+			}
+			row += n
+		}
+		if r.most > r.least {
+			s.TextMax(r.textMax)
+		}
+		r.scanners = append(r.scanners, s)
+	}
+	return nil
+}
+
+// columnTextMax bounds the texts of a column in a batch that is larger than it has to be. It is as large as is a quarter of that by the first rows.
+const columnTextMax = 1 << 30
+
+// textBytes returns how much memory the texts of a row take, to go by the first rows, of the column that takes the most, and of all columns.
+func (r *storedReader) textBytes() (most, all int64, err error) {
+	n := min(r.rows, 1<<13)
+	for _, field := range r.schema.Fields() {
+		if !arrow.IsBaseBinary(field.Type.ID()) || n == 0 {
+			continue
+		}
+		values, err := r.stored.ScanStored(field.Name).Next(int(n))
+		if err != nil {
+			return 0, 0, err
+		}
+		size := int64(0)
+		for _, b := range values.Data().Buffers()[1:] {
+			size += int64(b.Len())
+		}
+		most, all = max(most, size/n), all+size/n
+	}
+	return most, all, nil
 }
 
 // asStored reports whether an Arrow column of type t has the values that a file stores so.
@@ -89,7 +149,22 @@ func (r *storedReader) Next(ctx context.Context) (arrow.RecordBatch, error) {
 	if r.next == r.rows {
 		return nil, io.EOF
 	}
-	n := min(int64(r.most), r.rows-r.next)
+	batch, err := r.read(min(int64(r.most), r.rows-r.next))
+	if errors.Is(err, parquetio.ErrTooMuch) && r.most > r.least { // its texts become longer than they have begun
+		r.most = r.least
+		if err = r.scan(); err == nil {
+			batch, err = r.read(min(int64(r.most), r.rows-r.next))
+		}
+	}
+	if err != nil {
+		return nil, r.file.damaged(err)
+	}
+	r.first, r.next = r.next, r.next+batch.NumRows()
+	return batch, nil
+}
+
+// read returns the next n rows.
+func (r *storedReader) read(n int64) (arrow.RecordBatch, error) {
 	columns := make([]arrow.Array, len(r.scanners))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -105,8 +180,7 @@ func (r *storedReader) Next(ctx context.Context) (arrow.RecordBatch, error) {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, r.file.damaged(err)
+		return nil, err
 	}
-	r.first, r.next = r.next, r.next+n
 	return array.NewRecordBatch(r.schema, columns, n), nil
 }

@@ -68,9 +68,11 @@ type ReaderOptions struct {
 	// BatchRows bounds the rows of a batch; 0 means 65,536. A batch has fewer where rows are large or
 	// the file's own batches are smaller.
 	BatchRows int
-	// BatchRowsOf, where it is set, bounds instead the rows of a batch of numbers alone, in a table with the given schema: where all of them
-	// are wanted at once, one batch of them needs no copy.
-	BatchRowsOf func(*arrow.Schema) int
+	// BatchRowsOf, where it is set, bounds instead the rows of a batch in a table with the given schema, whose texts take so many bytes a row, to go by the
+	// first of them, in a format that can be read in batches of any size: where many rows are wanted at once, one batch of them needs no copy.
+	BatchRowsOf func(schema *arrow.Schema, textBytes int64) int
+
+	textMax int // tests lower columnTextMax with it
 }
 
 const batchRowsDefault = 65_536

@@ -1,0 +1,103 @@
+package parquetio
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"pgregory.net/rapid"
+)
+
+// TestRunsOfPages adds pages of texts to runs in all ways in which a page can hold them, and holds the runs against the texts.
+func TestRunsOfPages(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.SampledFrom([]string{"", "a", "b", "a\x00\x00\x00", "aa", "a longer text", "a longer one", string(make([]byte, 300))})
+		ends := &runEnds{}
+		sink := &textRunSink{runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone}}
+		var all []string
+		for range rapid.IntRange(0, 5).Draw(t, "pages") {
+			var page []string
+			for range rapid.IntRange(1, 6).Draw(t, "runs") {
+				page = append(page, slices.Repeat([]string{text.Draw(t, "text")}, rapid.IntRange(0, 40).Draw(t, "length"))...)
+			}
+			addPage(t, sink, page)
+			all = append(all, page...)
+		}
+		var got []string
+		values := array.NewBinaryData(sink.finish(arrow.BinaryTypes.Binary))
+		if ends.rows > 0 {
+			ends.ends = append(ends.ends, ends.rows)
+		}
+		if values.Len() != len(ends.ends) || int(ends.rows) != len(all) {
+			t.Fatalf("%d values of %d runs, %d rows of %d", values.Len(), len(ends.ends), ends.rows, len(all))
+		}
+		for i, end := range ends.ends {
+			if i > 0 && values.ValueString(i) == values.ValueString(i-1) {
+				t.Fatalf("runs %d and %d are one: %q", i-1, i, values.ValueString(i))
+			}
+			for len(got) < int(end) {
+				got = append(got, values.ValueString(i))
+			}
+		}
+		if !slices.Equal(got, all) {
+			t.Fatalf("got %q, want %q", got, all)
+		}
+	})
+}
+
+// addPage adds a page to a sink as plain bytes, by places in a dictionary that may have a text twice, or one by one.
+func addPage(t *rapid.T, sink *textRunSink, page []string) {
+	var body []byte
+	var values, dict [][]byte
+	var indices []int32
+	for _, text := range page {
+		body = appendText(body, text)
+		values = append(values, []byte(text))
+		at := slices.IndexFunc(dict, func(b []byte) bool { return string(b) == text })
+		if at < 0 || rapid.IntRange(0, 9).Draw(t, "twice") == 0 {
+			at, dict = len(dict), append(dict, []byte(text))
+		}
+		indices = append(indices, int32(at))
+	}
+	switch rapid.SampledFrom([]string{"plain", "indexed", "values"}).Draw(t, "page") {
+	case "plain":
+		if err := sink.addPlain(body, len(page)); err != nil {
+			t.Fatal(err)
+		}
+		clear(body) // the memory of a page goes to the next
+	case "indexed":
+		if err := sink.addIndexed(dict, indices); err != nil {
+			t.Fatal(err)
+		}
+	case "values":
+		sink.add(values)
+	}
+}
+
+// TestBrokenPagesOfText adds pages that are cut short, and places that are not in a dictionary.
+func TestBrokenPagesOfText(t *testing.T) {
+	var body []byte
+	for _, text := range []string{"a", "a", "a", "bc", "bc"} {
+		body = appendText(body, text)
+	}
+	sinks := func() []plainSink {
+		return []plainSink{&bytesSink{}, &textRunSink{runSink[[]byte]{sink: &bytesSink{}, runEnds: &runEnds{}, same: bytes.Equal, keep: bytes.Clone}}}
+	}
+	for n := range len(body) {
+		for _, sink := range sinks() {
+			if err := sink.addPlain(body[:n:n], 5); !errors.Is(err, errShortPage) {
+				t.Errorf("%T, %d bytes of %d: %v", sink, n, len(body), err)
+			}
+		}
+	}
+	for _, indices := range [][]int32{{-1}, {0, 2}, {0, 0, -1, 0}, {1 << 30}} {
+		for _, sink := range sinks() {
+			if err := sink.(indexedSink[[]byte]).addIndexed([][]byte{{}, {}}, indices); err == nil {
+				t.Errorf("%T takes places %v of a dictionary of two", sink, indices)
+			}
+		}
+	}
+}
