@@ -12,12 +12,12 @@ import (
 )
 
 // Packing writes keys as numbers of the same order, in as many bits as the keys that it was made for need to differ: bits that are the same in all of them are
-// left out, so that a UUID takes 160 bits of its 36 bytes, and a number that counts as many as it needs. Numbers of those keys are odd and different. Another
+// left out, so that a UUID takes 160 bits of its 36 bytes, and a number that counts as many as it needs. Those keys have different numbers. Another
 // key gets a number that lies between theirs as it does between them, and is none of theirs; several may get the same.
 type Packing struct {
 	fields []feature.Field
 	parts  [][]chunk // a text's are eight bytes each, with zeros behind its end, then its length; an integer is one
-	flag   spot      // of the bit that makes a number odd
+	flag   spot      // of the last bit, which is 1 unless a key could not be written
 }
 
 // chunk is eight bytes of keys, of which some bits are kept. The others are known from those: they are always those of base, or they differ from a more
@@ -185,7 +185,7 @@ func (w *Words) fillBelow(at spot) {
 
 // Ints is the form of numbers of one word.
 func (p *Packing) Ints() Form[int64] {
-	return packed(p, hugepage.Make[int64], func(key *int64, w *Words) { *key = int64(w[0]) })
+	return packed(p, hugepage.Make[int64], func(key *int64, w *Words) { *key = int64(w[0] >> p.flag.low) })
 }
 
 // Words is the form of all others.

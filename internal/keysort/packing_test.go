@@ -172,8 +172,28 @@ func TestPackingOfNulls(t *testing.T) {
 	words := array.NewStringBuilder(memory.DefaultAllocator)
 	words.AppendValues([]string{"a", "b", "c", strings.Repeat("long", 40)}, []bool{true, true, false, false})
 	packing := PackingOf(fields, []arrow.Array{numbers.NewArray(), words.NewArray()}, 4)
+	if want := spotAfter(3); packing == nil || packing.flag != want { // a bit for 7 and 8, one for a and b, and the flag
+		t.Fatalf("%+v, want %v", packing, want)
+	}
+}
+
+// TestPackingByManyWorkers packs so many rows that several workers look at them, each of which sees the same key again and again.
+func TestPackingByManyWorkers(t *testing.T) {
+	const rows = 4 * dealMin
+	fields := []feature.Field{{Name: "t", Type: feature.Scalar(feature.String)}}
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	for i := range rows {
+		b.Append([]string{"one", "three"}[2*i/rows])
+	}
+	columns := []arrow.Array{b.NewArray()}
+	packing := PackingOf(fields, columns, rows)
 	if packing == nil || !packing.OneWord() {
-		t.Fatal("NULLs take room")
+		t.Fatal("two keys do not fit a word")
+	}
+	for i, n := range packing.Ints().Of(columns, rows) {
+		if want := packing.Ints().Of(columnsOf(fields, [][]any{{[]string{"one", "three"}[2*i/rows]}}), 1)[0]; n != want || n&1 == 0 {
+			t.Fatalf("row %d is %d, want %d", i, n, want)
+		}
 	}
 }
 
