@@ -271,18 +271,6 @@ func (s *externalSort[K]) choose(pieces []piece, n int) *buckets[K] {
 	return b
 }
 
-// sortedOrder returns the rows of a head in their order.
-func sortedOrder[K keysort.Ordered](h keysort.Head[K]) []uint32 {
-	order := make([]uint32, len(h.Keys))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	if h.Created != nil {
-		return keysort.Rows(order, h.Keys, h.Events, h.Created)
-	}
-	return keysort.Rows(order, h.Keys, h.Events)
-}
-
 // deal puts the rows of a batch into the order of their buckets.
 func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
 	rows := int(p.batch.NumRows())
