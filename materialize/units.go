@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/internal/stages"
@@ -18,7 +19,7 @@ func (s *externalSort[K]) sorted(ctx context.Context, workers int, through func(
 	if s.buckets == nil { // all that there is waits
 		b, pieces := s.settle(s.total)
 		for _, p := range pieces {
-			s.kept = append(s.kept, s.deal(p, b))
+			s.kept = append(s.kept, s.deal(p, b, memory.DefaultAllocator))
 		}
 	}
 	units, err := s.units(ctx, 0)
@@ -188,13 +189,19 @@ func (u unit[K]) rows() (arrow.RecordBatch, error) {
 	}
 	clock := u.sort.stats.Start(stages.Sort)
 	byPlace(pieces)
-	batch, err := joined(u.sort.schema, pieces, 0, 1)
+	a, ok := u.sort.arenas.Get().(*arena)
+	if !ok {
+		a = &arena{}
+	}
+	batch, err := joined(u.sort.schema, pieces, 0, 1, a)
 	if err != nil {
 		return nil, err
 	}
 	order := sortedOrder(u.sort.headOf(batch))
 	if !slices.IsSorted(order) {
-		batch = taken(batch, order)
+		batch = taken(batch, order, memory.DefaultAllocator)
+		a.reset()
+		u.sort.arenas.Put(a)
 	}
 	clock.Stop(batch.NumRows(), recordBytes(batch))
 	return batch, nil
