@@ -6,12 +6,13 @@ import (
 	"github.com/asof-store/asof/internal/hugepage"
 )
 
-// arena is memory for batches that are made and forgotten together: after a reset it serves the next ones, so that the system and the collector have
-// to do with few large pieces of it. It is an Arrow allocator, for one goroutine.
+// arena is memory for batches that are made together, and kept or forgotten together: in few large pieces, of which the system and the collector have
+// little to do, and which serve the next batches when these are forgotten. It is an Arrow allocator, for one goroutine.
 type arena struct {
 	chunks [][]byte
 	at     int // the chunk that is being filled
 	used   int // bytes of it
+	size   int // of the last chunk
 }
 
 var _ memory.Allocator = (*arena)(nil)
@@ -29,8 +30,8 @@ func (a *arena) Allocate(n int) []byte {
 			return chunk[a.used-n : a.used : a.used]
 		}
 	}
-	size := min(chunkLeast<<min(len(a.chunks), 16), chunkBytes)
-	a.chunks, a.used = append(a.chunks, hugepage.Make[byte](max(n, size))), n
+	a.size = max(chunkLeast, min(2*a.size, chunkBytes))
+	a.chunks, a.used = append(a.chunks, hugepage.Make[byte](max(n, a.size))), n
 	return a.chunks[a.at][:n:n]
 }
 
@@ -47,5 +48,14 @@ func (a *arena) Reallocate(n int, b []byte) []byte {
 // Free leaves b to the next reset.
 func (a *arena) Free([]byte) {}
 
-// reset gives all memory to what is allocated from now on.
-func (a *arena) reset() { a.at, a.used = 0, 0 }
+// forget gives all memory to what is allocated from now on.
+func (a *arena) forget() { a.at, a.used = 0, 0 }
+
+// keep leaves what has been allocated to those who hold it.
+func (a *arena) keep() {
+	if len(a.chunks) > 0 {
+		a.chunks = a.chunks[a.at:]
+		a.chunks[0] = a.chunks[0][a.used:]
+		a.forget()
+	}
+}

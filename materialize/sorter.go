@@ -386,7 +386,7 @@ func (f *sortFeeder[K]) flush(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if keep {
-		f.arena = &arena{}
+		f.arena.keep()
 		return nil
 	}
 	clock := s.stats.Start(stages.Spill)
@@ -395,7 +395,7 @@ func (f *sortFeeder[K]) flush(ctx context.Context) error {
 		return err
 	}
 	clock.Stop(0, file.size)
-	f.arena.reset()
+	f.arena.forget()
 	s.mu.Lock()
 	s.spills = append(s.spills, file)
 	s.mu.Unlock()

@@ -55,7 +55,7 @@ func (s *spill) write(schema *arrow.Schema, buckets int) error {
 	s.ends = append(s.ends, out.size)
 	scratch := &arena{}
 	for b := range buckets {
-		scratch.reset()
+		scratch.forget()
 		rows, err := joined(schema, s.pieces, b, b+1, scratch)
 		if err != nil {
 			return err

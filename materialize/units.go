@@ -200,7 +200,7 @@ func (u unit[K]) rows() (arrow.RecordBatch, error) {
 	order := sortedOrder(u.sort.headOf(batch))
 	if !slices.IsSorted(order) {
 		batch = taken(batch, order, memory.DefaultAllocator)
-		a.reset()
+		a.forget()
 		u.sort.arenas.Put(a)
 	}
 	clock.Stop(batch.NumRows(), recordBytes(batch))
