@@ -8,7 +8,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/interleave"
@@ -273,8 +272,8 @@ func (s *externalSort[K]) choose(pieces []piece, n int) *buckets[K] {
 	return b
 }
 
-// deal puts the rows of a batch into the order of their buckets, in memory of m.
-func (s *externalSort[K]) deal(p piece, b *buckets[K], m memory.Allocator) piece {
+// deal puts the rows of a batch into the order of their buckets.
+func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
 	rows := int(p.batch.NumRows())
 	p.ends = make([]int32, b.count())
 	if b.count() == 1 {
@@ -301,40 +300,39 @@ func (s *externalSort[K]) deal(p piece, b *buckets[K], m memory.Allocator) piece
 		order[next[at]] = uint32(i)
 		next[at]++
 	}
-	p.batch = taken(p.batch, order, m)
+	p.batch = taken(p.batch, order)
 	clock.Stop(0, 0)
 	return p
 }
 
-// taken returns the given rows of a batch, in memory of m.
-func taken(batch arrow.RecordBatch, rows []uint32, m memory.Allocator) arrow.RecordBatch {
-	return array.NewRecordBatch(batch.Schema(), takenColumns(batch.Columns(), rows, m), int64(len(rows)))
+// taken returns the given rows of a batch.
+func taken(batch arrow.RecordBatch, rows []uint32) arrow.RecordBatch {
+	return array.NewRecordBatch(batch.Schema(), takenColumns(batch.Columns(), rows), int64(len(rows)))
 }
 
-func takenColumns(columns []arrow.Array, rows []uint32, m memory.Allocator) []arrow.Array {
+func takenColumns(columns []arrow.Array, rows []uint32) []arrow.Array {
 	out := make([]arrow.Array, len(columns))
 	for i, c := range columns {
-		out[i] = interleave.Take(c, rows, m)
+		out[i] = interleave.Take(c, rows)
 	}
 	return out
 }
 
 // feeder returns one for another goroutine.
-func (s *externalSort[K]) feeder() feeder { return &sortFeeder[K]{sort: s, arena: &arena{}} }
+func (s *externalSort[K]) feeder() feeder { return &sortFeeder[K]{sort: s} }
 
 // sortFeeder deals the rows of one goroutine to buckets. It keeps or spills them in blocks.
 type sortFeeder[K keysort.Ordered] struct {
 	sort  *externalSort[K]
 	block []piece
 	bytes int64
-	arena *arena // of the block
 }
 
 func (f *sortFeeder[K]) add(ctx context.Context, place int64, batch arrow.RecordBatch) error {
 	p := piece{place: place, batch: batch, bytes: recordBytes(batch)}
 	b, pieces := f.sort.admit(p)
 	for _, p := range pieces {
-		f.block = append(f.block, f.sort.deal(p, b, f.arena))
+		f.block = append(f.block, f.sort.deal(p, b))
 		f.bytes += p.bytes
 		if f.bytes >= f.sort.blockBytes {
 			if err := f.flush(ctx); err != nil {
@@ -386,7 +384,6 @@ func (f *sortFeeder[K]) flush(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if keep {
-		f.arena.keep()
 		return nil
 	}
 	clock := s.stats.Start(stages.Spill)
@@ -395,7 +392,6 @@ func (f *sortFeeder[K]) flush(ctx context.Context) error {
 		return err
 	}
 	clock.Stop(0, file.size)
-	f.arena.forget()
 	s.mu.Lock()
 	s.spills = append(s.spills, file)
 	s.mu.Unlock()

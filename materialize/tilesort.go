@@ -10,7 +10,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/aggregate"
 	"github.com/asof-store/asof/feature"
@@ -117,9 +116,9 @@ func (f *tileFeeder[K]) partialTiles(rows arrow.RecordBatch) (arrow.RecordBatch,
 		ids[i] = tileID[K]{label: int64(tile.To), created: unknownCreated}
 	}
 	columns, inputs := slices.Clone(rows.Columns()), len(rows.Columns())-len(f.of.rowsView.Features)
-	copy(columns[inputs:], takenColumns(columns[inputs:], order, memory.DefaultAllocator))
+	copy(columns[inputs:], takenColumns(columns[inputs:], order))
 	f.tiler.add(array.NewRecordBatch(rows.Schema(), columns, rows.NumRows()), aggregate.Times{}, spans)
-	return f.tiler.stored(takenColumns(columns[:len(f.of.view.Keys)], first, memory.DefaultAllocator), ids)
+	return f.tiler.stored(takenColumns(columns[:len(f.of.view.Keys)], first), ids)
 }
 
 // begin chooses, by the first rows of all, what is to be sorted.

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/internal/stages"
@@ -19,7 +18,7 @@ func (s *externalSort[K]) sorted(ctx context.Context, workers int, through func(
 	if s.buckets == nil { // all that there is waits
 		b, pieces := s.settle(s.total)
 		for _, p := range pieces {
-			s.kept = append(s.kept, s.deal(p, b, memory.DefaultAllocator))
+			s.kept = append(s.kept, s.deal(p, b))
 		}
 	}
 	units, err := s.units(ctx, 0)
@@ -199,7 +198,7 @@ func (u unit[K]) rows() (arrow.RecordBatch, error) {
 	}
 	order := sortedOrder(u.sort.headOf(batch))
 	if !slices.IsSorted(order) {
-		batch = taken(batch, order, memory.DefaultAllocator)
+		batch = taken(batch, order)
 		a.forget()
 		u.sort.arenas.Put(a)
 	}

@@ -89,6 +89,7 @@ type chunkEncoder struct {
 
 	low, high []byte // of the chunk
 	packed    []byte
+	untried   int // pages to come that are not compressed, see compress
 	levels    []byte
 }
 
@@ -235,15 +236,23 @@ func (e *chunkEncoder) addLevels(levels []byte, most uint8) (int32, error) {
 	return int32(len(b)), err
 }
 
+// untriedPages is how many pages are not compressed after one that does not shrink: the pages of a column are much alike.
+const untriedPages = 3
+
 // compress returns body compressed, or as it is where that saves less than a sixteenth: it is then read without being decompressed.
 func (e *chunkEncoder) compress(body []byte) (packed []byte, compressed bool, err error) {
 	if e.meta.Codec == format.Uncompressed || len(body) == 0 {
+		return body, false, nil
+	}
+	if e.untried > 0 {
+		e.untried--
 		return body, false, nil
 	}
 	if e.packed, err = e.opts.Codec.Encode(e.packed[:cap(e.packed)], body); err != nil {
 		return nil, false, err
 	}
 	if len(e.packed) > len(body)-len(body)/16 {
+		e.untried = untriedPages
 		return body, false, nil
 	}
 	return e.packed, true, nil
