@@ -199,8 +199,33 @@ func TestWhenPartialTilesAreSorted(t *testing.T) {
 		{"no rows", 10 * time.Microsecond, "sum", nil, false},
 	} {
 		view, rowsView := tileViews(t, c.granularity, feature.Int64, feature.Float64, c.function)
-		if _, partial, err := sortedTiles(t, view, rowsView, 1<<20, c.batches); err != nil || partial != c.partial {
+		got, partial, err := sortedTiles(t, view, rowsView, 1<<20, c.batches)
+		if err != nil || partial != c.partial {
 			t.Errorf("%s: partial tiles were sorted: %v, %v", c.name, partial, err)
+		}
+		if c.function == "sum" && !slices.Equal(got, naiveTiles(t, view, rowsView, slices.Concat(c.batches...))) {
+			t.Errorf("%s: the tiles are %q", c.name, got)
+		}
+	}
+}
+
+// TestMoreTilesThanAreMadeAtOnce: of two rows each, so that rows are sorted, and of four in each of two batches, so that partial tiles are.
+func TestMoreTilesThanAreMadeAtOnce(t *testing.T) {
+	view, rowsView := tileViews(t, 10*time.Microsecond, feature.Int64, feature.Float64, "sum")
+	const keys = 2*sortedBatchRows + 10
+	for _, perTile := range []int{2, 4} {
+		var rows []tileRow
+		for i := range keys * perTile {
+			rows = append(rows, tileRow{key: int64(i % keys), event: 5, x: float64(i % keys)})
+		}
+		got, partial, err := sortedTiles(t, view, rowsView, 1<<30, [][]tileRow{rows, rows})
+		if err != nil || partial != (perTile == 4) || len(got) != keys {
+			t.Fatalf("%d tiles, partial %v, %v", len(got), partial, err)
+		}
+		for i, text := range got {
+			if want := fmt.Sprintf("%d 1970-01-01T00:00:00.00001Z %v NULL NULL", i, 2*perTile*i); text != want {
+				t.Fatalf("tile %d is %q, not %q", i, text, want)
+			}
 		}
 	}
 }
