@@ -265,8 +265,37 @@ func TestSumOfMoreBitsThanAMantissa(t *testing.T) {
 		if high, low, exact := s.parts(0, &rest); high != c.high || low != c.low || exact != nil {
 			t.Errorf("%g + %g is stored as %g, %g and %x, want %g and %g", c.x, c.y, high, low, exact, c.high, c.low)
 		}
-		if s.isFloat(0) != (c.low == 0) {
-			t.Errorf("%g + %g is one number: %t", c.x, c.y, s.isFloat(0))
+		if sum, one := s.asFloat(0); one != (c.low == 0) || one && sum != c.high {
+			t.Errorf("%g + %g is one number: %t, %g", c.x, c.y, one, sum)
 		}
 	}
+}
+
+// TestSumsThatAreFloats: a sum that is known to be a float64 is the one that it is rounded to, with nothing left; that of a single normal number is known.
+func TestSumsThatAreFloats(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newExactSums()
+		if rapid.Bool().Draw(t, "squares") {
+			s = newExactSquares()
+		}
+		values := rapid.SliceOfN(numbers(true), 1, 4).Draw(t, "values")
+		s.reset(2)
+		s.placeFloats(values, 1)
+		for _, v := range values {
+			s.addFloat(1, v)
+		}
+		sum, one := s.asFloat(1)
+		if alone := len(values) == 1 && math.Abs(values[0]) >= 0x1p-1022 && !math.IsInf(values[0], 0); alone && !one {
+			t.Fatalf("%g alone is not known to be a float64", values[0])
+		}
+		if !one {
+			return
+		}
+		if want := s.float(1); math.Float64bits(sum) != math.Float64bits(want) {
+			t.Fatalf("the sum of %g is %g, rounded it is %g", values, sum, want)
+		}
+		if s.addFloat(1, -sum); s.float(1) != 0 {
+			t.Fatalf("%g of the sum of %g is left beside %g", s.float(1), values, sum)
+		}
+	})
 }

@@ -26,33 +26,59 @@ func exactColumns(name string) []feature.Field {
 
 // store returns the groups' sums as columns; n tells how many numbers are in each.
 func (s *exactSums) store(n []int64) []arrow.Array {
-	high, low := array.NewFloat64Builder(memory.DefaultAllocator), array.NewFloat64Builder(memory.DefaultAllocator)
-	exact := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
+	high := array.NewFloat64Builder(memory.DefaultAllocator)
 	high.Reserve(len(n))
-	low.Reserve(len(n))
-	exact.Reserve(len(n))
+	var rests []remainder
 	rest := exactSums{unit: s.unit, width: s.width, below: s.below}
 	for g := range n {
 		if n[g] == 0 {
 			high.UnsafeAppendBoolToBitmap(false)
-			low.UnsafeAppendBoolToBitmap(false)
-			exact.AppendNull()
 			continue
 		}
-		h, l, e := s.parts(g, &rest)
-		high.UnsafeAppend(h)
-		if l == 0 {
-			low.UnsafeAppendBoolToBitmap(false)
-		} else {
-			low.UnsafeAppend(l)
+		sum, ok := s.asFloat(g)
+		if !ok {
+			r := remainder{group: g}
+			sum, r.low, r.exact = s.parts(g, &rest)
+			if r.low != 0 || r.exact != nil {
+				rests = append(rests, r)
+			}
 		}
-		if e == nil {
-			exact.AppendNull()
+		high.UnsafeAppend(sum)
+	}
+	return append([]arrow.Array{high.NewArray()}, storedRests(rests, len(n))...)
+}
+
+// remainder is what is left of the sum of a group beside one float64.
+type remainder struct {
+	group int
+	low   float64 // 0: nothing
+	exact []byte  // nil: nothing
+}
+
+// storedRests returns the columns of remainders, which ascend by group.
+func storedRests(rests []remainder, groups int) []arrow.Array {
+	if len(rests) == 0 {
+		return []arrow.Array{array.MakeArrayOfNull(memory.DefaultAllocator, arrow.PrimitiveTypes.Float64, groups),
+			array.MakeArrayOfNull(memory.DefaultAllocator, arrow.BinaryTypes.Binary, groups)}
+	}
+	low, exact := array.NewFloat64Builder(memory.DefaultAllocator), array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
+	for g := range groups {
+		r := remainder{}
+		if len(rests) > 0 && rests[0].group == g {
+			r, rests = rests[0], rests[1:]
+		}
+		if r.low != 0 {
+			low.Append(r.low)
 		} else {
-			exact.Append(e)
+			low.AppendNull()
+		}
+		if r.exact != nil {
+			exact.Append(r.exact)
+		} else {
+			exact.AppendNull()
 		}
 	}
-	return []arrow.Array{high.NewArray(), low.NewArray(), exact.NewArray()}
+	return []arrow.Array{low.NewArray(), exact.NewArray()}
 }
 
 // parts returns what is stored of group g; rest is a place to work in.
@@ -63,9 +89,6 @@ func (s *exactSums) parts(g int, rest *exactSums) (high, low float64, exact []by
 	high = s.float(g)
 	if math.IsInf(high, 0) {
 		return high, 0, s.encode(g)
-	}
-	if s.isFloat(g) {
-		return high, 0, nil
 	}
 	rest.reset(1)
 	rest.merge(0, s, g, false)
@@ -79,25 +102,45 @@ func (s *exactSums) parts(g int, rest *exactSums) (high, low float64, exact []by
 	return high, low, s.encode(g)
 }
 
-// isFloat reports whether the sum of group g, which is not beyond the greatest float64, is known to be one exactly, as that of a single value is: it has
-// no more bits than a mantissa, and none below the least number.
-func (s *exactSums) isFloat(g int) bool {
-	if s.odd[g] != nil {
-		return false
+// asFloat returns the sum of group g if that is known to be a normal float64 or zero, as that of a few values often is: its bits lie in two limbs, and are no more than those
+// of a mantissa.
+func (s *exactSums) asFloat(g int) (sum float64, ok bool) {
+	if s.odd != nil && s.odd[g] != nil {
+		return 0, false
 	}
-	var buf [exactWidthMax]uint64
-	mag, _ := s.magnitudeOf(g, buf[:0])
-	least, most := -1, 0 // bits that are set
-	for i, limb := range mag {
-		if limb == 0 {
-			continue
-		}
-		if least < 0 {
-			least = 64*i + bits.TrailingZeros64(limb)
-		}
-		most = 64*i + 63 - bits.LeadingZeros64(limb)
+	l, at := s.limbs[g*s.width:(g+1)*s.width], 0
+	for at < len(l)-2 && l[at] == 0 {
+		at++
 	}
-	return least < 0 || most-least < 53 && s.unit+64*s.base+least >= -1074
+	low, high, sign := l[at], l[at+1], uint64(int64(l[len(l)-1])>>63)
+	for _, limb := range l[at+2:] {
+		if limb != sign {
+			return 0, false
+		}
+	}
+	exp := s.unit + 64*(s.base+at)
+	if sign != 0 {
+		var borrow uint64
+		low, borrow = bits.Sub64(0, low, 0)
+		high, _ = bits.Sub64(0, high, borrow)
+	}
+	if n := bits.Len64(high); n > 0 {
+		if low<<(64-n) != 0 {
+			return 0, false
+		}
+		low, exp = high<<(64-n)|low>>n, exp+n
+	}
+	if low == 0 {
+		return 0, true
+	}
+	if bits.Len64(low)-bits.TrailingZeros64(low) > 53 {
+		return 0, false
+	}
+	b := math.Float64bits(float64(low))
+	if e := int(b>>52) + exp; e < 1 || e > 2046 {
+		return 0, false
+	}
+	return math.Float64frombits(b + uint64(exp)<<52 | sign<<63), true
 }
 
 // zero reports whether the sum of group 0 is exactly zero.

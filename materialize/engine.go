@@ -274,10 +274,14 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 	view, rowsView := p.view, rowsOf(p.view)
 	// The other half of the memory: what is being read, the buckets being sorted, and a row group being written.
 	options := sortOptions{dir: e.TempDir, budget: memory / 2, rows: rowsWithin(p.files, st.rows), stats: p.stats}
+	s, stored := newSorter(rowsView, options), whole
 	if view.Windowed() {
-		options.tiles = view.View
+		t, err := newTileSorter(view.View, rowsView, options)
+		if err != nil {
+			return err
+		}
+		s, stored = t, t.tilesOf
 	}
-	s := newSorter(rowsView, options)
 	defer func() { _ = s.close() }() // its files have no name any more
 	rows, filtered, err := e.readInto(ctx, p, st.rows, rowsView, s)
 	if err != nil {
@@ -287,18 +291,12 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 		Watermark: st.watermark, Start: st.start, Range: st.events, RunID: result.RunID, Hash: view.Hash, Version: e.Version,
 		Sources: sourceFiles(p.files), Stale: st.left, RowsRead: rows.Rows,
 	}, Took: func() time.Duration { return e.now().Sub(begun) }, Stats: p.stats}
-	bar := e.start(p.label+": writing", rows.Rows-filtered)
+	bar := e.start(p.label+": writing", s.count())
 	defer bar.Fail()
 	snapshot, err := e.Offline.Replace(ctx, view.View, commit, func(w *offline.Writer) error {
 		return s.sorted(ctx, e.workers(), func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error) {
 			bar.Add(rows.NumRows())
-			if !view.Windowed() {
-				return []arrow.RecordBatch{rows}, nil
-			}
-			clock := p.stats.Start(stages.Compute)
-			tiles, err := tilesOf(view.View, rowsView, rows)
-			clock.Stop(0, 0)
-			return tiles, err
+			return stored(rows)
 		}, func(batch arrow.RecordBatch) error {
 			result.Rows += batch.NumRows()
 			return w.Write(batch)
@@ -311,6 +309,11 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 	p.base = snapshot.ID()
 	result.note(rows, filtered, p.base)
 	return snapshot.Close()
+}
+
+// whole returns rows that are stored as they are.
+func whole(rows arrow.RecordBatch) ([]arrow.RecordBatch, error) {
+	return []arrow.RecordBatch{rows}, nil
 }
 
 // workers returns how many goroutines a run has for its work.

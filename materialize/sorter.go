@@ -24,6 +24,8 @@ import (
 type sorter interface {
 	// feeder returns what one goroutine adds rows to.
 	feeder() feeder
+	// count returns how many rows have been added, after the last feeder has been closed.
+	count() int64
 	// sorted yields all rows in order, after the last feeder has been closed. A stretch of them passes through a function first, which is
 	// called by several goroutines at once; rows that sort alike are in one stretch. It can be called once.
 	sorted(ctx context.Context, workers int, through func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error), yield func(arrow.RecordBatch) error) error
@@ -101,6 +103,7 @@ type externalSort[K keysort.Ordered] struct {
 	held    int64 // bytes of kept
 	spills  []*spill
 	inner   []*externalSort[K] // of buckets that were split
+	arenas  sync.Pool          // of those that sort units
 }
 
 // piece is a batch whose rows lie in the order of their buckets, and within a bucket in source order.
@@ -124,27 +127,32 @@ func (s *externalSort[K]) headOf(batch arrow.RecordBatch) keysort.Head[K] {
 	created := s.view.HasCreatedTime && (s.tiles == nil || s.tiles.HasCreatedTime)
 	h := keysort.HeadOf(batch, len(s.view.Keys), created, s.keysOf)
 	if s.tiles != nil && s.tiles.Granularity > 0 {
-		h.Events = tileNumbers(s.tiles, h.Events)
+		numbers := make([]int64, len(h.Events))
+		numberTiles(s.tiles, h.Events, numbers)
+		h.Events = numbers
 	}
 	return h
 }
 
-// tileNumbers returns numbers of the tiles that rows are in: later tiles have greater ones.
-func tileNumbers(view *feature.View, events []int64) []int64 {
-	length, numbers := view.Granularity.Microseconds(), make([]int64, len(events))
+// numberTiles fills in numbers of the tiles that rows are in: later tiles have greater ones.
+func numberTiles(view *feature.View, events, numbers []int64) {
+	length := view.Granularity.Microseconds()
 	before := int64(1) // a tile includes its end
 	if view.StrictlyBefore {
 		before = 0
 	}
+	first, n := int64(0), int64(0) // of the tile that the one before is in
 	for i, t := range events {
 		t -= before
-		n := t / length
-		if t%length < 0 {
-			n--
+		if i == 0 || uint64(t-first) >= uint64(length) {
+			n = t / length
+			if t%length < 0 {
+				n--
+			}
+			first = n * length
 		}
 		numbers[i] = n
 	}
-	return numbers
 }
 
 // buckets cut the order of the sort: bucket i begins with the i-th least key and times, the first with the least of all.
@@ -264,18 +272,6 @@ func (s *externalSort[K]) choose(pieces []piece, n int) *buckets[K] {
 	return b
 }
 
-// sortedOrder returns the rows of a head in their order.
-func sortedOrder[K keysort.Ordered](h keysort.Head[K]) []uint32 {
-	order := make([]uint32, len(h.Keys))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	if h.Created != nil {
-		return keysort.Rows(order, h.Keys, h.Events, h.Created)
-	}
-	return keysort.Rows(order, h.Keys, h.Events)
-}
-
 // deal puts the rows of a batch into the order of their buckets.
 func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
 	rows := int(p.batch.NumRows())
@@ -311,11 +307,15 @@ func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
 
 // taken returns the given rows of a batch.
 func taken(batch arrow.RecordBatch, rows []uint32) arrow.RecordBatch {
-	columns := make([]arrow.Array, batch.NumCols())
-	for i, c := range batch.Columns() {
-		columns[i] = interleave.Take(c, rows)
+	return array.NewRecordBatch(batch.Schema(), takenColumns(batch.Columns(), rows), int64(len(rows)))
+}
+
+func takenColumns(columns []arrow.Array, rows []uint32) []arrow.Array {
+	out := make([]arrow.Array, len(columns))
+	for i, c := range columns {
+		out[i] = interleave.Take(c, rows)
 	}
-	return array.NewRecordBatch(batch.Schema(), columns, int64(len(rows)))
+	return out
 }
 
 // feeder returns one for another goroutine.
@@ -399,6 +399,8 @@ func (f *sortFeeder[K]) flush(ctx context.Context) error {
 }
 
 func (f *sortFeeder[K]) close(ctx context.Context) error { return f.flush(ctx) }
+
+func (s *externalSort[K]) count() int64 { return s.total }
 
 func (s *externalSort[K]) close() error {
 	var first error

@@ -53,8 +53,10 @@ func (s *spill) write(schema *arrow.Schema, buckets int) error {
 		return err
 	}
 	s.ends = append(s.ends, out.size)
+	scratch := &arena{}
 	for b := range buckets {
-		rows, err := joined(schema, s.pieces, b, b+1)
+		scratch.forget()
+		rows, err := joined(schema, s.pieces, b, b+1, scratch)
 		if err != nil {
 			return err
 		}
@@ -85,8 +87,8 @@ func (c *counting) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// joined returns the rows of buckets [from, to) of pieces as one batch, nil where there are none.
-func joined(schema *arrow.Schema, pieces []piece, from, to int) (arrow.RecordBatch, error) {
+// joined returns the rows of buckets [from, to) of pieces as one batch, nil where there are none; of several pieces in memory of m.
+func joined(schema *arrow.Schema, pieces []piece, from, to int, m memory.Allocator) (arrow.RecordBatch, error) {
 	var parts []arrow.RecordBatch
 	rows := int64(0)
 	for i := range pieces {
@@ -106,7 +108,7 @@ func joined(schema *arrow.Schema, pieces []piece, from, to int) (arrow.RecordBat
 			of[i] = p.Column(c)
 		}
 		var err error
-		if columns[c], err = array.Concatenate(of, memory.DefaultAllocator); err != nil {
+		if columns[c], err = array.Concatenate(of, m); err != nil {
 			return nil, feature.Errorf(feature.ErrInvalid, "sorting: joining rows of column %s: %w", schema.Field(c).Name, err)
 		}
 	}

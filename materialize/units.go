@@ -188,13 +188,19 @@ func (u unit[K]) rows() (arrow.RecordBatch, error) {
 	}
 	clock := u.sort.stats.Start(stages.Sort)
 	byPlace(pieces)
-	batch, err := joined(u.sort.schema, pieces, 0, 1)
+	a, ok := u.sort.arenas.Get().(*arena)
+	if !ok {
+		a = &arena{}
+	}
+	batch, err := joined(u.sort.schema, pieces, 0, 1, a)
 	if err != nil {
 		return nil, err
 	}
 	order := sortedOrder(u.sort.headOf(batch))
 	if !slices.IsSorted(order) {
 		batch = taken(batch, order)
+		a.forget()
+		u.sort.arenas.Put(a)
 	}
 	clock.Stop(batch.NumRows(), recordBytes(batch))
 	return batch, nil

@@ -68,7 +68,8 @@ func TestTileNumbers(t *testing.T) {
 		view := &feature.View{Granularity: time.Duration(rapid.Int64Range(1, 50).Draw(t, "microseconds")) * time.Microsecond, StrictlyBefore: rapid.Bool().Draw(t, "strictly before")}
 		events := rapid.SliceOfN(rapid.Int64Range(-200, 200), 2, 2).Draw(t, "events")
 		slices.Sort(events)
-		n := tileNumbers(view, events)
+		n := make([]int64, 2)
+		numberTiles(view, events, n)
 		a, b := view.TileOf(feature.Time(events[0])), view.TileOf(feature.Time(events[1]))
 		if a == b != (n[0] == n[1]) || a.To < b.To != (n[0] < n[1]) {
 			t.Fatalf("events %v are in tiles %v and %v, numbered %v", events, a, b, n)

@@ -2,6 +2,8 @@
 package interleave
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -11,6 +13,9 @@ import (
 // feature type (see feature.Type.Arrow). The result shares no memory with them. Time and memory are linear in the result,
 // whatever the size of the sources.
 func Rows(sources []arrow.Array, from, row []int32) arrow.Array {
+	if allNull(sources...) {
+		return array.MakeArrayOfNull(memory.DefaultAllocator, sources[0].DataType(), len(row))
+	}
 	switch sources[0].(type) {
 	case *array.Int32:
 		return fixed(sources, from, row, arrow.Int32Traits.CastToBytes, func(a arrow.Array) []int32 { return a.(*array.Int32).Int32Values() })
@@ -32,6 +37,11 @@ func Rows(sources []arrow.Array, from, row []int32) arrow.Array {
 		return lists(sources, from, row)
 	}
 	panic("interleave: " + sources[0].DataType().String() + " is no feature type's column")
+}
+
+// allNull reports whether the sources have nothing but NULLs.
+func allNull(sources ...arrow.Array) bool {
+	return !slices.ContainsFunc(sources, func(s arrow.Array) bool { return s.NullN() < s.Len() })
 }
 
 func fixed[T any](sources []arrow.Array, from, row []int32, bytes func([]T) []byte, of func(arrow.Array) []T) arrow.Array {

@@ -8,6 +8,9 @@ import (
 
 // Take returns an array whose row i is row rows[i] of source, as [Rows] does of one source.
 func Take(source arrow.Array, rows []uint32) arrow.Array {
+	if allNull(source) {
+		return array.MakeArrayOfNull(memory.DefaultAllocator, source.DataType(), len(rows))
+	}
 	if source.NullN() == 0 {
 		switch s := source.(type) {
 		case *array.Int32:

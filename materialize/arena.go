@@ -1,0 +1,49 @@
+package materialize
+
+import (
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/asof-store/asof/internal/hugepage"
+)
+
+// arena is memory for columns that are made together and forgotten together, and then serves the next ones: memory of the collector is cleared
+// whenever it is handed out. It is an Arrow allocator, for one goroutine.
+type arena struct {
+	memory []byte
+	used   int
+	asked  int // since the columns before were forgotten
+}
+
+var _ memory.Allocator = (*arena)(nil)
+
+// Allocate returns n bytes, of any content.
+func (a *arena) Allocate(n int) []byte {
+	size := (n + 63) &^ 63 // Arrow wants columns to begin at multiples of 64 bytes
+	a.asked += size
+	if size > len(a.memory)-a.used {
+		return hugepage.Make[byte](n)
+	}
+	a.used += size
+	return a.memory[a.used-size:][:n:size]
+}
+
+// Reallocate returns n bytes that begin as b does.
+func (a *arena) Reallocate(n int, b []byte) []byte {
+	if n <= cap(b) {
+		return b[:n]
+	}
+	grown := a.Allocate(n)
+	copy(grown, b)
+	return grown
+}
+
+// Free leaves b to the next call of forget.
+func (a *arena) Free([]byte) {}
+
+// forget gives all memory to what is allocated from now on, and has as much of it as was asked for.
+func (a *arena) forget() {
+	if a.asked > len(a.memory) {
+		a.memory = hugepage.Make[byte](a.asked + a.asked/8) // the next ones may be a little larger
+	}
+	a.used, a.asked = 0, 0
+}
