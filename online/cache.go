@@ -2,6 +2,7 @@ package online
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -14,8 +15,10 @@ import (
 //   - A write takes its keys out before it begins, and nothing is put in until it has ended.
 //   - What a lookup has read it puts in only if no write has ended since before its snapshot was taken.
 //   - A row carries the generation of the lookup that put it in, which is the number of writes that had ended; older lookups pass it over.
+//   - A write that has ended puts the new rows of the keys that it has taken out in their stead, with the generation that begins with it.
 //
-// A row that a lookup finds, therefore, was put in by one that began no later, and no write of its key has begun since: it is the row of both snapshots.
+// A row that a lookup finds, therefore, is in the snapshots of that generation and of later ones, and no write of its key has begun since. Two writes of one
+// key are never under way at once.
 //
 // A nil cache holds nothing.
 type cache struct {
@@ -62,14 +65,10 @@ func (c *cache) put(generation uint64, each func(add func(key, row []byte))) {
 	if c.begun != generation {
 		return // a write is under way, or has ended since
 	}
-	var entry []byte
-	each(func(key, row []byte) {
-		entry = append(binary.LittleEndian.AppendUint64(entry[:0], generation), row...)
-		c.rows.Set(key, entry)
-	})
+	each(func(key, row []byte) { c.set(Op{Key: key, Value: row}, generation) })
 }
 
-// write makes a write of ops, which keeps what it changes out of the cache.
+// write makes a write of ops, which keeps what it changes out of the cache meanwhile.
 func (c *cache) write(ops []Op, write func([]Op) error) error {
 	if c == nil {
 		return write(ops)
@@ -77,11 +76,49 @@ func (c *cache) write(ops []Op, write func([]Op) error) error {
 	c.mu.Lock()
 	c.begun++
 	c.mu.Unlock()
-	defer c.ended.Add(1)
+	var held []Op
 	for _, op := range ops {
-		c.rows.Del(op.Key)
+		if c.rows.Has(op.Key) {
+			held = append(held, op)
+			c.rows.Del(op.Key)
+		}
 	}
-	return write(ops)
+	err := write(ops)
+	generation := c.ended.Add(1)
+	if err != nil {
+		return err
+	}
+	for _, op := range held {
+		c.set(op, generation)
+	}
+	return nil
+}
+
+// stage makes a write of ops that no lookup sees yet, and that are to come in the stead of rows whose keys begin with old: what is in the cache of those is
+// to be so of these, or lookups would find none of them there all at once.
+func (c *cache) stage(ops []Op, old []byte, write func([]Op) error) error {
+	if err := write(ops); err != nil || c == nil {
+		return err
+	}
+	generation, key := c.ended.Load(), slices.Clone(old)
+	for _, op := range ops {
+		key = append(key[:len(old)], op.Key[len(old):]...)
+		if c.rows.Has(key) {
+			c.set(op, generation)
+		} else {
+			c.rows.Del(op.Key) // of an earlier batch
+		}
+	}
+	return nil
+}
+
+// set puts the row that op has written in.
+func (c *cache) set(op Op, generation uint64) {
+	entry := binary.LittleEndian.AppendUint64(make([]byte, 0, generationBytes+len(op.Value)), generation)
+	if !op.Delete {
+		entry = append(entry, op.Value...)
+	}
+	c.rows.Set(op.Key, entry)
 }
 
 // close gives the memory back, for the caches of other stores.

@@ -340,12 +340,13 @@ func (p *Publish) flush() error {
 	}
 	p.batch, p.spare = p.spare, p.batch
 	p.batch.empty()
-	ops, write := p.spare.ops, p.store.kv.Write
-	if !p.rebuild { // nobody can have looked up what is out of sight
-		write = func(ops []Op) error { return p.store.cache.write(ops, p.store.kv.Write) }
+	ops, s := p.spare.ops, p.store
+	write := func() error { return s.cache.write(ops, s.kv.Write) }
+	if p.rebuild {
+		write = func() error { return s.cache.stage(ops, valuePrefix(p.old.ViewID), s.kv.Write) }
 	}
 	p.writing = new(errgroup.Group)
-	p.writing.Go(func() error { return p.store.do("values", func() error { return write(ops) }) })
+	p.writing.Go(func() error { return s.do("values", write) })
 	return nil
 }
 
