@@ -49,12 +49,17 @@ func putAll(b *testing.B, s *Store, v *feature.View, columns []arrow.Array, rebu
 	}
 }
 
-// BenchmarkGet looks 100 random keys of 1,000,000 up, 50 float64 features each:
+// BenchmarkGet looks 100 random keys of 1,000,000 up, 50 float64 features each, without a cache and from one:
 //
 //	go test ./online -run='^$' -bench=Get -benchmem
 func BenchmarkGet(b *testing.B) {
+	b.Run("badger", func(b *testing.B) { benchmarkGet(b, 0) })
+	b.Run("cache", func(b *testing.B) { benchmarkGet(b, 1<<30) })
+}
+
+func benchmarkGet(b *testing.B, cache int64) {
 	const stored, asked = 1_000_000, 100
-	s := openTemp(b, b.TempDir(), Options{})
+	s := openTemp(b, b.TempDir(), Options{CacheBytes: cache})
 	v, columns := wideView(1000)
 	putAll(b, s, v, columns, true, stored)
 	features := make([]int, len(v.Features))
@@ -62,15 +67,21 @@ func BenchmarkGet(b *testing.B) {
 		features[i] = i
 	}
 	keys := make([]feature.Key, asked)
-	random := rand.New(rand.NewPCG(3, 4))
-	b.ReportAllocs()
-	for b.Loop() {
+	random, next := rand.New(rand.NewPCG(3, 4)), int64(0)
+	get := func(id func() int64) {
 		for i := range keys {
-			keys[i] = feature.AppendKeyInt64(keys[i][:0], random.Int64N(stored))
+			keys[i] = feature.AppendKeyInt64(keys[i][:0], id())
 		}
 		if _, err := s.Get(context.Background(), v, features, keys, 0); err != nil {
 			b.Fatal(err)
 		}
+	}
+	for range stored / asked { // so that a cache has them all
+		get(func() int64 { next++; return next - 1 })
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		get(func() int64 { return random.Int64N(stored) })
 	}
 }
 
