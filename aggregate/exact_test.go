@@ -271,6 +271,21 @@ func TestSumOfMoreBitsThanAMantissa(t *testing.T) {
 	}
 }
 
+// TestLeastSums: of sums about the least normal number none is taken for another.
+func TestLeastSums(t *testing.T) {
+	for exp := -1074; exp <= -1020; exp++ {
+		for _, x := range []float64{math.Ldexp(1, exp), -math.Ldexp(1, exp), math.Ldexp(3, exp)} {
+			s := newExactSums()
+			s.reset(1)
+			s.placeFloats([]float64{x}, 1)
+			s.addFloat(0, x)
+			if sum, ok := s.asFloat(0); ok && sum != x || !ok && math.Abs(x) >= 0x1p-1022 {
+				t.Errorf("the sum of %g is %g, known: %v", x, sum, ok)
+			}
+		}
+	}
+}
+
 // TestSumsThatAreFloats: a sum that is known to be a float64 is the one that it is rounded to, with nothing left; that of a single normal number is known.
 func TestSumsThatAreFloats(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -256,7 +256,7 @@ type publication struct {
 	runs    []pointintime.Run
 	options pointintime.Options
 	next    online.State
-	rests   bool            // what is written rests in between, so nothing is made ahead of it
+	rests   bool            // it rests between pieces, so nothing is made ahead
 	newest  bool            // every value is newer than what is there, so newest-wins may decide
 	writing *errgroup.Group // nil: nothing is being written
 }
@@ -272,7 +272,7 @@ func (w *publication) answer(ctx context.Context, keys []arrow.Array, rows int) 
 		return err
 	}
 	if w.rests {
-		return w.write(keys, answer, rows)
+		return errors.Join(w.write(keys, answer, rows), w.p.Rest(ctx))
 	}
 	w.writing = new(errgroup.Group)
 	w.writing.Go(func() error { return w.write(keys, answer, rows) })

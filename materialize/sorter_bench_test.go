@@ -34,21 +34,12 @@ func BenchmarkSorter(b *testing.B) {
 		}
 		rows = append(rows, r.NewRecordBatch())
 	}
-	whole := func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error) { return []arrow.RecordBatch{rows}, nil }
 	for name, budget := range map[string]int64{"held": 1 << 30, "half spilled": 24 << 20} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s := newSorter(view, sortOptions{dir: b.TempDir(), budget: budget, rows: batches * batchRows})
-				f := s.feeder()
-				for i, batch := range rows {
-					if err := f.add(b.Context(), int64(i), batch); err != nil {
-						b.Fatal(err)
-					}
-				}
-				if err := f.close(b.Context()); err != nil {
-					b.Fatal(err)
-				}
+				feedAll(b, s, rows)
 				if err := s.sorted(b.Context(), 2, whole, func(arrow.RecordBatch) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
@@ -58,5 +49,19 @@ func BenchmarkSorter(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N)*batches*batchRows/b.Elapsed().Seconds(), "rows/s")
 		})
+	}
+}
+
+// feedAll gives rows to a sorter.
+func feedAll(b *testing.B, s sorter, rows []arrow.RecordBatch) {
+	b.Helper()
+	f := s.feeder()
+	for i, batch := range rows {
+		if err := f.add(b.Context(), int64(i), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := f.close(b.Context()); err != nil {
+		b.Fatal(err)
 	}
 }

@@ -35,13 +35,8 @@ func BenchmarkTileFeeder(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		f := s.feeder()
-		for i, batch := range rows {
-			if err := f.add(b.Context(), int64(i), batch); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if err := f.close(b.Context()); err != nil {
+		feedAll(b, s, rows)
+		if err := s.close(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -209,6 +209,21 @@ func TestWhenPartialTilesAreSorted(t *testing.T) {
 	}
 }
 
+// TestTilesOfOneHash: tiles that have a place of the table in common are others if their keys or times are.
+func TestTilesOfOneHash(t *testing.T) {
+	g := tileGroups[int64]{}
+	g.grow()
+	for group, tile := range []tilePlace[int64]{{key: 1, tile: 1}, {key: 2, tile: 1}, {key: 1, tile: 2}} {
+		for _, known := range []int32{0, int32(group + 1)} {
+			p := g.place(tile.key, tile.tile, 5)
+			if p.group != known {
+				t.Errorf("key %d of tile %d is group %d, want %d", tile.key, tile.tile, p.group, known)
+			}
+			*p = tilePlace[int64]{tile.key, tile.tile, int32(group + 1)}
+		}
+	}
+}
+
 // TestMoreTilesThanAreMadeAtOnce: of two rows each, so that rows are sorted, and of four in each of two batches, so that partial tiles are.
 func TestMoreTilesThanAreMadeAtOnce(t *testing.T) {
 	view, rowsView := tileViews(t, 10*time.Microsecond, feature.Int64, feature.Float64, "sum")

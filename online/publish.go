@@ -312,12 +312,6 @@ func (p *Publish) add(op Op) error {
 	if bytes.Compare(op.Key, p.last) > 0 {
 		p.last = append(p.last[:0], op.Key...)
 	}
-	if p.store.Rests() && len(p.batch.ops) >= restRows {
-		if err := errors.Join(p.flush(), p.wait()); err != nil {
-			return err
-		}
-		p.rester.rest()
-	}
 	if !p.batch.full() {
 		return nil
 	}

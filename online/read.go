@@ -131,9 +131,10 @@ func readAll(ctx context.Context, r Reader, buffer []byte, wants []want, questio
 		return readWants(ctx, r, buffer, wants, questions)
 	}
 	var group errgroup.Group
+	free := (cap(buffer) - len(buffer)) / readers
 	for i := range readers {
-		part := wants[i*len(wants)/readers : (i+1)*len(wants)/readers]
-		group.Go(func() error { return readWants(ctx, r, make([]byte, 0, cap(buffer)/readers), part, questions) })
+		part, at := wants[i*len(wants)/readers:(i+1)*len(wants)/readers], len(buffer)+i*free
+		group.Go(func() error { return readWants(ctx, r, buffer[at:at:at+free], part, questions) })
 	}
 	return group.Wait()
 }

@@ -1,8 +1,12 @@
 package online
 
-import "time"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
-// restRows is how many rows are written or removed between two rests.
+// restRows is how many rows are removed between two rests.
 const restRows = 1 << 12
 
 // RestServing is the Rest of a server: publications take a fifth of one processor at most, while lookups come in.
@@ -20,14 +24,33 @@ func (s *Store) newRester() *rester {
 	return &rester{store: s, lookups: s.lookups.Load(), since: time.Now()}
 }
 
-// rest is called after each piece of work.
-func (r *rester) rest() {
+// rest is called after each piece of work. It ends early, with the error of ctx, when that does.
+func (r *rester) rest(ctx context.Context) error {
 	lookups, worked := r.store.lookups.Load(), time.Since(r.since)
-	if lookups != r.lookups {
-		time.Sleep(time.Duration(r.store.options.Rest * float64(worked)))
+	if lookups != r.lookups && r.store.Rests() {
+		rested := time.NewTimer(time.Duration(r.store.options.Rest * float64(worked)))
+		defer rested.Stop()
+		select {
+		case <-rested.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	r.lookups, r.since = lookups, time.Now()
+	return nil
 }
 
-// Rests reports whether publications rest between small pieces of work: whoever makes what is published should do so in small pieces too.
+// Rests reports whether publications rest between small pieces of work, in each of which whoever publishes makes some rows and then calls [Publish.Rest].
 func (s *Store) Rests() bool { return s.options.Rest > 0 }
+
+// Rest ends a piece of work of a publication that rests: it writes what has been put, and then rests as long as [Options] say, counted from the last rest.
+// Where publications do not rest it does nothing.
+func (p *Publish) Rest(ctx context.Context) error {
+	if !p.store.Rests() {
+		return nil
+	}
+	if err := errors.Join(p.guard(p.flush), p.guard(p.wait)); err != nil {
+		return err
+	}
+	return p.rester.rest(ctx)
+}

@@ -1,6 +1,7 @@
 package online
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,51 +14,90 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
-// TestRest: while lookups come, a publication rests as many times as long as it has worked, after each piece of its own work and of removing
-// what it has replaced; without lookups it does not.
+// restingStore is a store whose publications rest four times as long as they work, with one of three rows, and a publication in place of the same rows: in
+// three pieces, each of which takes a second and has a lookup in it where that is wanted.
+func restingStore(t *testing.T, rebuild, served bool) (publishAgain func(ctx context.Context) error) {
+	t.Helper()
+	v := profile()
+	kv := &slowDrops{KV: newMemoryKV()}
+	s, err := New(kv, Options{Logger: quiet(), Rest: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := func() {
+		time.Sleep(time.Second) // of the test's clock
+		if served {
+			if _, err := s.Get(context.Background(), v, []int{0}, []feature.Key{key(1)}, hour); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	publishAges(t, s, true, 1, 10, 11, 12)
+	kv.work = work
+	return func(ctx context.Context) error {
+		p, err := s.Begin(v, rebuild)
+		if err != nil {
+			return err
+		}
+		defer p.Abort()
+		for i := range 3 {
+			work()
+			if err := errors.Join(p.Put(key(int64(i)), row(t, v, 1, int64(10+i), "x")), p.Rest(ctx)); err != nil {
+				return err
+			}
+		}
+		return p.Commit(State{})
+	}
+}
+
+// slowDrops removes rows in a piece of work, and rests.
+type slowDrops struct {
+	KV
+	work func()
+}
+
+func (k *slowDrops) DropPrefix(prefix []byte, rest func()) error {
+	k.work()
+	rest()
+	return k.KV.DropPrefix(prefix, func() {})
+}
+
+// TestRest: while lookups come, a publication rests four times as long as it has worked, after each piece of its own work, whether any of its rows were
+// written or all were there already, and of removing what it has replaced; without lookups it does not.
 func TestRest(t *testing.T) {
-	const rows, worked, rest = 3*restRows + 10, time.Second, 4.0
-	for _, served := range []bool{false, true} {
+	for _, c := range []struct {
+		rebuild, served bool
+		want            time.Duration
+	}{
+		{false, false, 3 * time.Second}, {false, true, 3 * 5 * time.Second}, {true, false, 4 * time.Second}, {true, true, 4 * 5 * time.Second},
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			kv := newMemoryKV()
-			s, err := New(kv, Options{Logger: quiet(), Rest: rest})
-			if err != nil {
+			publishAgain := restingStore(t, c.rebuild, c.served)
+			begun := time.Now()
+			if err := publishAgain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			v := profile()
-			write := func(event feature.Time) {
-				publish(t, s, v, true, State{}, func(p *Publish) error {
-					for i := range rows {
-						if i%restRows == 0 {
-							time.Sleep(worked) // what goes on beside a publication counts as work
-							if served {
-								if _, err := s.Get(context.Background(), v, []int{0}, []feature.Key{key(1)}, hour); err != nil && event > 1 {
-									return err
-								}
-							}
-						}
-						if err := p.Put(key(int64(i)), row(t, v, event, int64(i), "x")); err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-			}
-			write(1)
-			begun := time.Now()
-			write(2)
-			want := 4 * worked
-			if served {
-				want += time.Duration(3 * rest * float64(worked)) // the last piece is not full
-			}
-			if took := time.Since(begun); took != want {
-				t.Errorf("lookups %v: publishing took %v, want %v", served, took, want)
+			if took := time.Since(begun); took != c.want {
+				t.Errorf("rebuild %v, lookups %v: publishing took %v, want %v", c.rebuild, c.served, took, c.want)
 			}
 		})
 	}
 }
 
-// TestDropPrefixRests: what is removed is removed in pieces, and passed over once.
+// TestRestEnds: a publication that is called off does not rest to the end.
+func TestRestEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		publishAgain := restingStore(t, false, true)
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := publishAgain(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != 7*time.Second {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// TestDropPrefixRests: what is removed is removed in pieces, each of which begins where the one before has ended.
 func TestDropPrefixRests(t *testing.T) {
 	b, err := openBadger(t.TempDir(), false, quiet())
 	if err != nil {
@@ -75,6 +115,9 @@ func TestDropPrefixRests(t *testing.T) {
 	if err := b.Write(append(ops, Op{Key: []byte("b"), Value: []byte("x")})); err != nil {
 		t.Fatal(err)
 	}
+	if from, err := b.deletions([]byte("a"), ops[10].Key); err != nil || len(from) != restRows || !bytes.Equal(from[0].Key, ops[10].Key) {
+		t.Errorf("%d deletions from %q on, %v", len(from), ops[10].Key, err)
+	}
 	rests := 0
 	if err := b.DropPrefix([]byte("a"), func() { rests++ }); err != nil {
 		t.Fatal(err)
@@ -84,8 +127,8 @@ func TestDropPrefixRests(t *testing.T) {
 	}
 }
 
-// TestReadsBesideWrites: readers share a snapshot of the last write that has ended, and see each write as soon as it has; those that go on
-// keep theirs.
+// TestReadsBesideWrites: readers share a snapshot of the last write that has ended, and open none, which would wait for writes. They see each write as soon as it
+// has ended; those that go on keep theirs.
 func TestReadsBesideWrites(t *testing.T) {
 	b, err := openBadger(t.TempDir(), false, quiet())
 	if err != nil {
@@ -106,6 +149,14 @@ func TestReadsBesideWrites(t *testing.T) {
 	}
 	set("1")
 	if err := b.View(func(before Reader) error {
+		if err := b.View(func(r Reader) error {
+			if r.(*badgerReader).txn != before.(*badgerReader).txn {
+				t.Error("two readers without a write between them have a snapshot each")
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
 		for _, v := range []string{"2", "3"} {
 			set(v)
 			if err := b.View(func(r Reader) error {

@@ -1,6 +1,7 @@
 package online
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"log/slog"
@@ -252,7 +253,9 @@ func strayKey(key []byte) error {
 // dropValues removes the values and the schema of a state; ids that are 0 are passed over.
 func (s *Store) dropValues(state State) error {
 	if state.ViewID != 0 {
-		if err := s.kv.DropPrefix(valuePrefix(state.ViewID), s.newRester().rest); err != nil {
+		r := s.newRester()
+		rest := func() { _ = r.rest(context.Background()) } // which does not end
+		if err := s.kv.DropPrefix(valuePrefix(state.ViewID), rest); err != nil {
 			return err
 		}
 	}

@@ -134,12 +134,14 @@ func (b *batch) selectEvents(observe bool) error {
 	times := events.TimestampValues()
 	nullable := events.NullN() > 0
 	from, to := arrow.Timestamp(b.request.Range.From), arrow.Timestamp(b.request.Range.To)
-	if least, most := slices.Min(times), slices.Max(times); !nullable && from <= least && most <= to { // all of them, as nearly always
-		if observe {
-			b.widen(feature.Time(least), feature.Time(most))
+	if !nullable {
+		if least, most := slices.Min(times), slices.Max(times); from <= least && most <= to { // all of them, as nearly always
+			if observe {
+				b.widen(feature.Time(least), feature.Time(most))
+			}
+			b.spans, b.rows, b.event = []parquetio.Span{b.span}, rows, events
+			return nil
 		}
-		b.spans, b.rows, b.event = []parquetio.Span{b.span}, rows, events
-		return nil
 	}
 	for i, t := range times {
 		if nullable && events.IsNull(i) {

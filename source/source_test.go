@@ -86,11 +86,14 @@ func TestReadRange(t *testing.T) {
 	write(t, root, "2.parquet", visits(2, 30, 10, 20))
 	write(t, root, "1.parquet", append(append(visits(1, 1, 2, 3), visits(1, 40, 41)...), visits(1, 5)...), parquet.MaxRowsPerRowGroup(3))
 	write(t, root, "3.parquet", visits(3))
+	write(t, root, "4.parquet", visits(4, 12, 10), parquet.SkipPageBounds("t"))
+	write(t, root, "5.parquet", visits(5, 31, 9), parquet.SkipPageBounds("t"))
 	spec := Spec{Name: "visits", Root: root, Glob: "*.parquet", EventTime: "t"}
 	request := Request{Range: feature.Range{From: feature.Time(at(2)), To: feature.Time(at(30))}, Columns: []feature.Field{field("value", feature.Float64), field("user", feature.Int64)}}
 	want := []string{
 		"1.parquet 1970-01-01T00:02:00Z 1 1", "1.parquet 1970-01-01T00:03:00Z 2 1", "1.parquet 1970-01-01T00:05:00Z 0 1",
 		"2.parquet 1970-01-01T00:30:00Z 0 2", "2.parquet 1970-01-01T00:10:00Z 1 2", "2.parquet 1970-01-01T00:20:00Z 2 2",
+		"4.parquet 1970-01-01T00:12:00Z 0 4", "4.parquet 1970-01-01T00:10:00Z 1 4", "5.parquet 1970-01-01T00:09:00Z 1 5",
 	}
 	for _, batchRows := range []int{0, 1, 2} {
 		request.BatchRows = batchRows
@@ -102,7 +105,7 @@ func TestReadRange(t *testing.T) {
 		for _, f := range stats.Files {
 			bounds = append(bounds, fmt.Sprintf("%s %d of %d %d..%d", f.Path, f.RowsRead, f.Rows, f.MinEvent/60e6, f.MaxEvent/60e6))
 		}
-		if diff := cmp.Diff([]string{"1.parquet 3 of 6 1..41", "2.parquet 3 of 3 10..30", "3.parquet 0 of 0 153722867280..-153722867280"}, bounds); diff != "" {
+		if diff := cmp.Diff([]string{"1.parquet 3 of 6 1..41", "2.parquet 3 of 3 10..30", "3.parquet 0 of 0 153722867280..-153722867280", "4.parquet 2 of 2 10..12", "5.parquet 1 of 2 9..31"}, bounds); diff != "" {
 			t.Error(diff)
 		}
 	}

@@ -142,6 +142,7 @@ func TestSettings(t *testing.T) {
 		{"one key twice", "online: a\nonline: b\n", "", "", "asof.yaml: ", 2},
 		{"catalog", "catalog: glue\n", "", "", `asof.yaml: catalog: the catalog "glue" is not known: the only one is hadoop`, 2},
 		{"cache in the file", "cache: -1\n", "", "", `asof.yaml: cache: "-1" is no size: write a number and a unit, such as 512MB or 1GiB, or 0 for none`, 2},
+		{"too much cache", "cache: 1025GiB\n", "", "", `asof.yaml: cache: 1025GiB is more than the 1TiB that it may have`, 2},
 		{"memory in the file", "memory: lots\n", "", "", `asof.yaml: memory: "lots" is no size: write a number and a unit, such as 512MB or 1GiB`, 2},
 		{"memory in a variable", "", "ASOF_MEMORY=-1GB", "", `ASOF_MEMORY: "-1GB" is no size`, 2},
 		{"workers in a flag", "", "", "--workers two", `--workers: "two" is no number of workers`, 2},

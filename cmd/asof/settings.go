@@ -45,6 +45,9 @@ func flagOf(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 const settingCatalog = "catalog"
 
+// cacheMax bounds the setting cache: what keeps account of a cache takes memory at once, some thousandth of its size.
+const cacheMax = 1 << 40
+
 func allSettings() []setting {
 	return append([]setting{
 		{name: "definitions", isPath: true, help: "definitions: a YAML file, or a directory of them (default features.yaml, else definitions/)"},
@@ -167,6 +170,9 @@ func (r *settingsReader) read() (*settings, error) {
 	if text := r.v.GetString("cache"); text != "0" {
 		if s.Cache, err = parseSize(text); err != nil {
 			return nil, r.fault("cache", "%v, or 0 for none", err)
+		}
+		if s.Cache > cacheMax {
+			return nil, r.fault("cache", "%s is more than the 1TiB that it may have", text)
 		}
 	}
 	if s.Memory, err = parseSize(r.v.GetString("memory")); err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/materialize"
@@ -80,6 +81,63 @@ func TestVerifyFinds(t *testing.T) {
 	if v := verify(materialize.VerifyRequest{}); !v.OK() || v.Equal != 50 {
 		t.Fatalf("after publishing everything anew: %+v", v)
 	}
+}
+
+// TestPublishInPieces publishes more keys than a piece of a publication that rests has, anew and in place, while all are looked up again and again: online
+// is what training sees.
+func TestPublishInPieces(t *testing.T) {
+	const keys = 10_000
+	written := 0
+	w := newWorld(t, memoryDir(t), worldOptions{cache: 32 << 20, rest: 0.1, step: func(name string, done bool) error {
+		if name == "values" && done {
+			written++
+		}
+		return nil
+	}})
+	defer func() { w.close() }()
+	fields := []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}
+	var rows []lawRow
+	for k := range int64(keys) {
+		rows = append(rows, lawRow{key: []any{k}, event: second, created: second, x: k, s: "s"})
+		if k%3 == 0 {
+			rows = append(rows, lawRow{key: []any{k}, event: 12 * second, created: second, x: k + 1, s: "t"})
+		}
+	}
+	w.write("src/a.parquet", lawTable(fields, rows))
+	w.now = 10 * second
+	w.must(w.define(w.killDefinition(false)))
+	view := w.model.Views[0].View
+	var group errgroup.Group
+	ended := make(chan struct{})
+	group.Go(func() error {
+		for {
+			select {
+			case <-ended:
+				return nil
+			default:
+			}
+			if _, err := w.online.Get(context.Background(), view, []int{0}, []feature.Key{feature.AppendKeyInt64(nil, 3)}, w.now); err != nil {
+				return err
+			}
+		}
+	})
+	for _, want := range []struct {
+		keys   int64
+		pieces int
+	}{{keys, 3}, {keys/3 + 1, 1}} {
+		written = 0
+		done, err := w.materialize(materialize.Request{})
+		w.must(err)
+		if got := done[0].Published.Keys; got != want.keys || written != want.pieces {
+			t.Errorf("%d keys were written in %d pieces, want %+v", got, written, want)
+		}
+		if v, err := w.engine.Verify(context.Background(), view, materialize.VerifyRequest{}); err != nil || !v.OK() || v.Keys != keys {
+			t.Errorf("%+v, %v", v, err)
+		}
+		w.now += 10 * second
+	}
+	close(ended)
+	w.must(group.Wait())
 }
 
 // meanwhile is what is served while others publish: it calls publish before each lookup.

@@ -79,6 +79,13 @@ func Rows[K Ordered](rows []uint32, keys []K, times ...[]int64) []uint32 {
 			entries[i].value = orderOfInt(keys[entries[i].row])
 		}
 		entries, _ = sortEntries(entries, scratch)
+	case []Words:
+		for word := len(Words{}) - 1; word >= 0; word-- {
+			for i := range entries {
+				entries[i].value = keys[entries[i].row][word]
+			}
+			entries, scratch = sortEntries(entries, scratch)
+		}
 	case []string:
 		n := 0
 		sortTexts(entries, scratch, keys, 0, func(alike []entry, _ string) {

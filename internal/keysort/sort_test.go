@@ -49,6 +49,15 @@ func TestRowsAgreesWithStableSort(t *testing.T) {
 		if got := Rows(slices.Clone(rows), words, events, created); !slices.Equal(got, want) {
 			t.Fatalf("text keys: got %v, want %v", got, want)
 		}
+		numbers := make([]Words, n)
+		for i, k := range keys {
+			numbers[i] = Words{uint64(k) & 1, uint64(k) >> 1 & 1, uint64(k) >> 2}
+		}
+		want = slices.Clone(rows)
+		slices.SortStableFunc(want, func(a, b uint32) int { return cmp.Or(Compare(numbers[a], numbers[b]), byTimes(a, b)) })
+		if got := Rows(slices.Clone(rows), numbers, events, created); !slices.Equal(got, want) {
+			t.Fatalf("keys of three words: got %v, want %v", got, want)
+		}
 	})
 }
 

@@ -123,11 +123,7 @@ func (s *runSink[T]) add(values []T) {
 			s.new, s.ends, last = append(s.new, v), append(s.ends, row), v
 		}
 	}
-	s.rows += int32(len(values))
-	if len(s.new) > 0 {
-		s.sink.add(s.new)
-		s.last = s.keep(last)
-	}
+	s.added(len(values), last)
 }
 
 // addIndexed compares places in dict, and values only where these differ: a dictionary may have one twice.
@@ -147,12 +143,17 @@ func (s *runSink[T]) addIndexed(dict []T, indices []int32) error {
 			s.new, s.ends, last = append(s.new, dict[k]), append(s.ends, row), dict[k]
 		}
 	}
-	s.rows += int32(len(indices))
+	s.added(len(indices), last)
+	return nil
+}
+
+// added ends adding so many values, of which new begin runs, and last is the last one.
+func (s *runSink[T]) added(n int, last T) {
+	s.rows += int32(n)
 	if len(s.new) > 0 {
 		s.sink.add(s.new)
 		s.last = s.keep(last)
 	}
-	return nil
 }
 
 func (s *runSink[T]) addMasked(values []T, defs []byte, max uint8) int {
@@ -216,10 +217,6 @@ func (s *textRunSink) addPlain(body []byte, n int) error {
 			}
 		}
 	}
-	s.rows += int32(n)
-	if len(s.new) > 0 {
-		s.sink.add(s.new)
-		s.last = s.keep(last)
-	}
+	s.added(n, last)
 	return nil
 }

@@ -252,7 +252,7 @@ func (e *chunkEncoder) compress(body []byte) (packed []byte, compressed bool, er
 	return e.packed, true, nil
 }
 
-// shrinkSample are the bytes of a page that tell whether it is worth while to compress all of it: codecs of blocks look back no further.
+// shrinkSample are the bytes at the beginning of a page that tell whether it is worth while to compress all of it.
 const shrinkSample = 64 << 10
 
 // shrinks compresses b to e.packed, and reports whether that saves a sixteenth.
