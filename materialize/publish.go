@@ -22,7 +22,7 @@ var errRedefined = feature.Errorf(feature.ErrInvalid, "its definition has change
 // publishKeys is the number of keys that are answered and written at a time, and restKeys where publications rest in between.
 const (
 	publishKeys = 1 << 17
-	restKeys    = 1 << 12
+	restKeys    = 1 << 10
 )
 
 // Published tells what a publication did.

@@ -1,10 +1,13 @@
 package online
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -13,13 +16,22 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
-// badgerKV is a KV in a directory of Badger's. It belongs to one process.
+// badgerKV is a KV in a directory of Badger's. It belongs to one process. Rows that were loaded lie in bulks beside Badger's own files, and Badger says
+// which bulks there are.
 type badgerKV struct {
 	db        *badger.DB
 	snapshots snapshots
 	path      string
 	held      *directoryLock
+	bulkBytes int64         // what is loaded becomes a bulk from so many bytes on
+	lastBulk  atomic.Uint32 // the number of the bulk that was begun last
 }
+
+// tableBytes is the size of a table.
+const tableBytes = 8 << 20
+
+// removedRow marks, in Badger, a row of a bulk that was deleted since.
+const removedRow = 1
 
 // openBadger opens or creates the store in the directory path.
 func openBadger(path string, readOnly bool, logger *slog.Logger) (_ *badgerKV, err error) {
@@ -40,9 +52,61 @@ func openBadger(path string, readOnly bool, logger *slog.Logger) (_ *badgerKV, e
 	if err != nil {
 		return nil, errors.Join(err, held.release())
 	}
-	b := &badgerKV{db: db, path: path, held: held}
-	b.snapshots.refresh(db)
+	b := &badgerKV{db: db, path: path, held: held, bulkBytes: bulkBytesDefault}
+	b.snapshots.refresh(db, nil)
+	if err := b.openBulks(readOnly); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
 	return b, nil
+}
+
+// openBulks checks and opens the bulks that there are, and removes what is left of others.
+func (b *badgerKV) openBulks(readOnly bool) error {
+	var bulks []*bulk
+	err := b.bulkRecords(func(prefix []byte, s bulkState) error {
+		if err := checkBulk(b.path, s); err != nil {
+			return err
+		}
+		opened, err := openBulk(b.path, prefix, s)
+		if err == nil {
+			bulks = append(bulks, opened)
+		}
+		return err
+	})
+	b.snapshots.refresh(b.db, func([]*bulk) []*bulk { return bulks })
+	if err != nil {
+		return err
+	}
+	last, err := sweepBulks(b.path, bulks, readOnly)
+	b.lastBulk.Store(last)
+	return err
+}
+
+// bulkRecords calls yield with every record of a bulk, in the order of prefixes.
+func (b *badgerKV) bulkRecords(yield func(prefix []byte, s bulkState) error) (err error) {
+	defer recoverCorrupt(&err, b.path)
+	snapshot := b.snapshots.acquire()
+	defer b.snapshots.release(snapshot)
+	r := &badgerReader{snapshot: snapshot, path: b.path}
+	o := badger.DefaultIteratorOptions
+	o.Prefix, o.PrefetchValues = []byte{bulkRecord}, false
+	it := snapshot.txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		key := it.Item().KeyCopy(nil)
+		record, err := r.value(nil, it.Item())
+		if err != nil {
+			return err
+		}
+		s, err := decodeBulk(key, record)
+		if err != nil {
+			return err
+		}
+		if err := yield(key[1:], s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func openChecked(path string, readOnly bool, logger *slog.Logger) (_ *badger.DB, err error) {
@@ -65,7 +129,7 @@ func badgerOptions(path string, readOnly bool, logger *slog.Logger) badger.Optio
 		WithSyncWrites(true).
 		WithMemTableSize(16 << 20).
 		WithNumMemtables(2).
-		WithBaseTableSize(8 << 20).
+		WithBaseTableSize(tableBytes).
 		// A level for each tenfold of this: fewer of them mean that what is published is merged less often, and looked for in fewer places.
 		WithBaseLevelSize(256 << 20).
 		WithNumCompactors(2).
@@ -107,19 +171,37 @@ func corruptStore(what string, err error) error {
 func (b *badgerKV) View(read func(Reader) error) error {
 	snapshot := b.snapshots.acquire()
 	defer b.snapshots.release(snapshot)
-	return read(&badgerReader{txn: snapshot.txn, path: b.path})
+	return read(&badgerReader{snapshot: snapshot, path: b.path})
 }
 
 func (b *badgerKV) Write(ops []Op) error {
-	defer b.snapshots.refresh(b.db) // also where it fails, for some of it may have been made
+	return b.write(ops, nil)
+}
+
+// write makes a write, and then changes which bulks there are.
+func (b *badgerKV) write(ops []Op, change func([]*bulk) []*bulk) error {
+	err := b.commit(ops)
+	if err != nil {
+		change = nil
+	}
+	b.snapshots.refresh(b.db, change) // also where it fails, for some of it may have been made
+	return err
+}
+
+func (b *badgerKV) commit(ops []Op) error {
+	snapshot := b.snapshots.acquire()
+	defer b.snapshots.release(snapshot)
 	batch := b.db.NewWriteBatch()
 	defer batch.Cancel()
 	for _, op := range ops {
 		err := error(nil)
-		if op.Delete {
-			err = batch.Delete(op.Key)
-		} else {
+		switch {
+		case !op.Delete:
 			err = batch.Set(op.Key, op.Value)
+		case bulkOf(snapshot.bulks, op.Key) != nil:
+			err = batch.SetEntry(badger.NewEntry(op.Key, nil).WithMeta(removedRow))
+		default:
+			err = batch.Delete(op.Key)
 		}
 		if err != nil {
 			return b.writeError(err)
@@ -135,8 +217,21 @@ func (b *badgerKV) writeError(err error) error {
 	return feature.Errorf(feature.ErrUnavailable, "write to online store %s: %w", b.path, err)
 }
 
-// DropPrefix deletes key by key: Badger's own DropPrefix is quicker, but stops all reads and fails all writes meanwhile.
+// addBulk makes the rows of a bulk count. When it fails they may count or not, and the bulk's directory stays.
+func (b *badgerKV) addBulk(added *bulk) error {
+	key := bulkKey(added.prefix)
+	err := b.write([]Op{{Key: key, Value: encodeBulk(key, added.bulkState)}}, func(bulks []*bulk) []*bulk { return withBulk(bulks, added) })
+	if err != nil {
+		return errors.Join(err, added.close())
+	}
+	return nil
+}
+
+// DropPrefix deletes key by key: Badger's own DropPrefix is quicker, but stops all reads and fails all writes meanwhile. A bulk goes as a whole.
 func (b *badgerKV) DropPrefix(prefix []byte, rest func()) error {
+	if err := b.dropBulk(prefix); err != nil {
+		return err
+	}
 	start := prefix
 	for {
 		ops, err := b.deletions(prefix, start)
@@ -151,7 +246,25 @@ func (b *badgerKV) DropPrefix(prefix []byte, rest func()) error {
 	}
 }
 
-// deletions returns the deletions of the first keys under prefix from start on.
+// dropBulk removes the bulk of that prefix, if there is one, or a record of one whose load has failed. Its directory goes once nobody reads from it.
+func (b *badgerKV) dropBulk(prefix []byte) error {
+	found := false
+	err := b.View(func(r Reader) (err error) {
+		_, found, err = r.Get(nil, bulkKey(prefix))
+		return err
+	})
+	if err != nil || !found {
+		return err
+	}
+	return b.write([]Op{{Key: bulkKey(prefix), Delete: true}}, func(bulks []*bulk) []*bulk {
+		return slices.DeleteFunc(slices.Clone(bulks), func(of *bulk) bool {
+			of.dropped = bytes.Equal(of.prefix, prefix)
+			return of.dropped
+		})
+	})
+}
+
+// deletions returns the deletions of the first keys under prefix from start on, in Badger's own files.
 func (b *badgerKV) deletions(prefix, start []byte) (ops []Op, err error) {
 	defer recoverCorrupt(&err, b.path)
 	snapshot := b.snapshots.acquire()
@@ -167,72 +280,11 @@ func (b *badgerKV) deletions(prefix, start []byte) (ops []Op, err error) {
 }
 
 func (b *badgerKV) Close() error {
-	b.snapshots.close()
-	if err := errors.Join(b.db.Close(), b.held.release()); err != nil {
+	err := b.snapshots.close()
+	if err := errors.Join(err, b.db.Close(), b.held.release()); err != nil {
 		return feature.Errorf(feature.ErrUnavailable, "close online store %s: %w", b.path, err)
 	}
 	return nil
-}
-
-// badgerReader reads in one transaction.
-type badgerReader struct {
-	txn  *badger.Txn
-	path string
-}
-
-func (r *badgerReader) Get(dst, key []byte) (_ []byte, found bool, err error) {
-	defer recoverCorrupt(&err, r.path)
-	item, err := r.txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return dst, false, nil
-	}
-	if err != nil {
-		return dst, false, r.readError(err)
-	}
-	dst, err = r.value(dst, item)
-	return dst, err == nil, err
-}
-
-func (r *badgerReader) Iterate(prefix, start []byte, yield func(key, value []byte) (bool, error)) error {
-	o := badger.DefaultIteratorOptions
-	// Values are fetched ahead by a goroutine each, which gains nothing for those that lie beside their keys.
-	o.Prefix, o.PrefetchValues = prefix, false
-	it := r.txn.NewIterator(o)
-	defer it.Close()
-	if len(start) == 0 {
-		start = prefix
-	}
-	var value []byte
-	for it.Seek(start); it.Valid(); it.Next() {
-		var err error
-		if value, err = r.value(value[:0], it.Item()); err != nil {
-			return err
-		}
-		if more, err := yield(it.Item().Key(), value); err != nil || !more {
-			return err
-		}
-	}
-	return nil
-}
-
-// value appends the value of item to dst. One that Badger cannot read it takes for an empty one, which is no value of ours.
-func (r *badgerReader) value(dst []byte, item *badger.Item) (_ []byte, err error) {
-	defer recoverCorrupt(&err, r.path)
-	err = item.Value(func(value []byte) error {
-		dst = append(dst, value...)
-		return nil
-	})
-	if err != nil {
-		return dst, r.readError(err)
-	}
-	return dst, nil
-}
-
-func (r *badgerReader) readError(err error) error {
-	if errors.Is(err, badger.ErrDBClosed) {
-		return feature.Errorf(feature.ErrUnavailable, "online store %s is closed", r.path)
-	}
-	return corruptStore(r.path, err)
 }
 
 // badgerLogger passes Badger's messages on, one level lower where they tell of ordinary life.

@@ -105,8 +105,6 @@ func (c *cache) stage(ops []Op, old []byte, write func([]Op) error) error {
 		key = append(key[:len(old)], op.Key[len(old):]...)
 		if c.rows.Has(key) {
 			c.set(op, generation)
-		} else {
-			c.rows.Del(op.Key) // of an earlier batch
 		}
 	}
 	return nil

@@ -130,27 +130,6 @@ func TestCacheAnswers(t *testing.T) {
 	expect(0, int64(50), int64(51), nil, nil)
 }
 
-// TestCacheOfRebuilds: a rebuild that writes a key twice leaves its last row in the cache, or none.
-func TestCacheOfRebuilds(t *testing.T) {
-	for _, evicted := range []bool{false, true} {
-		s, _, _ := cachedStore(t)
-		publish(t, s, profile(), true, State{}, func(p *Publish) error {
-			for _, age := range []int64{20, 30} {
-				if err := errors.Join(p.Put(key(0), row(t, profile(), feature.Time(age), age, "x")), p.guard(p.flush), p.guard(p.wait)); err != nil {
-					return err
-				}
-				if evicted {
-					s.cache.rows.Del(append(valuePrefix(p.old.ViewID), key(0)...))
-				}
-			}
-			return nil
-		})
-		if got := ages(t, s, 1); !cmp.Equal(got, []any{int64(30)}) {
-			t.Errorf("evicted %v: %v", evicted, got)
-		}
-	}
-}
-
 // TestCacheKeepsNothingStale: a lookup keeps nothing that a write has changed since its snapshot, or changes while it reads.
 func TestCacheKeepsNothingStale(t *testing.T) {
 	for name, lookup := range map[string]func(*Store, *hookedKV) (got []any){

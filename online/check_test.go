@@ -150,14 +150,15 @@ func TestCheckWhilePublishing(t *testing.T) {
 
 // TestCheckOpenFiles damages files of a store while it is open: what Badger has read is not what lies on the disk any more.
 func TestCheckOpenFiles(t *testing.T) {
-	for name, d := range map[string]damageStore{"closed": closedStore(t), "killed": killedStore(t)} {
+	for name, d := range damageStores(t) {
 		t.Run(name, func(t *testing.T) {
 			d.files.write(t, d.path, "", imageFile{})
 			s := openTemp(t, d.path, Options{})
 			publishDamaged(t, s, 3)
 			names, err := filepath.Glob(filepath.Join(d.path, "*.[sm][se][tm]"))
-			if err != nil || len(names) < 2 {
-				t.Fatal(names, err)
+			loaded, err2 := filepath.Glob(filepath.Join(d.path, "bulk-*", "*.sst"))
+			if names = append(names, loaded...); errors.Join(err, err2) != nil || len(names) < 2 || (name == "loaded") != (len(loaded) > 0) {
+				t.Fatal(names, err, err2)
 			}
 			checked := 0
 			for _, name := range append(names, filepath.Join(d.path, "MANIFEST")) {

@@ -21,6 +21,7 @@ import (
 const (
 	crashPath = "ASOF_TEST_CRASH_PATH"
 	crashStep = "ASOF_TEST_CRASH_STEP"
+	crashBulk = "ASOF_TEST_CRASH_BULK" // set: what is loaded becomes a bulk
 	crashLoad = "ASOF_TEST_CRASH_LOAD" // set: it publishes until it is killed
 
 	lifeKeys = 120
@@ -200,11 +201,19 @@ func testFaults(t *testing.T, arm func(kv *memoryKV, o *Options, at int) *int) {
 
 // TestKill kills a process with SIGKILL before and after each durable step of a life, and looks at what it leaves.
 func TestKill(t *testing.T) {
+	t.Run("log", func(t *testing.T) { testKill(t, 0) })
+	t.Run("bulks", func(t *testing.T) { testKill(t, 1) })
+}
+
+func testKill(t *testing.T, bulkBytes int64) {
 	v := profile()
 	for at := 0; ; at++ {
 		path := filepath.Join(t.TempDir(), "online")
 		child := exec.Command(os.Args[0], "-test.run=^$")
 		child.Env = append(os.Environ(), crashPath+"="+path, crashStep+"="+strconv.Itoa(at))
+		if bulkBytes > 0 {
+			child.Env = append(child.Env, crashBulk+"=1")
+		}
 		out, err := child.Output()
 		if err == nil && at > 0 {
 			if at < 20 {
@@ -217,9 +226,16 @@ func TestKill(t *testing.T) {
 			t.Fatalf("step %d: %v\n%s", at, err, out)
 		}
 		acknowledged := int64(strings.Count(string(out), "acknowledged"))
-		s, err := Open(path, Options{Logger: quiet()})
+		s, err := Open(path, Options{Logger: quiet(), BulkBytes: bulkBytes})
 		if err != nil {
 			t.Fatalf("step %d: %v", at, err)
+		}
+		kv := s.kv.(*badgerKV)
+		if err := kv.snapshots.closing.Wait(); err != nil {
+			t.Error(err)
+		}
+		if left, want := len(bulkDirectories(t, path)), len(kv.snapshots.current.bulks); left != want {
+			t.Errorf("step %d: %d directories of %d bulks", at, left, want)
 		}
 		if err = checkLife(s, nil, v, acknowledged); err == nil {
 			err = life(s, v, func(int64) {})
@@ -240,12 +256,16 @@ func crashChild(path string) {
 		os.Exit(1)
 	}
 	left, _ := strconv.Atoi(os.Getenv(crashStep))
-	s, err := Open(path, Options{Logger: quiet(), Step: func(string, bool) error {
+	o := Options{Logger: quiet(), Step: func(string, bool) error {
 		if left--; left < 0 {
 			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		return nil
-	}})
+	}}
+	if os.Getenv(crashBulk) != "" {
+		o.BulkBytes = 1
+	}
+	s, err := Open(path, o)
 	if err == nil {
 		err = life(s, profile(), func(int64) { fmt.Println("acknowledged") })
 	}

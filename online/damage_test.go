@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -25,17 +26,17 @@ type imageFile struct {
 
 func readImage(t *testing.T, path string) image {
 	t.Helper()
-	entries, err := os.ReadDir(path)
+	files := image{}
+	err := fs.WalkDir(os.DirFS(path), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(filepath.Join(path, name))
+		files[name] = imageFile{bytes.Clone(bytes.TrimRight(content, "\x00")), int64(len(content))}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	files := image{}
-	for _, e := range entries {
-		content, err := os.ReadFile(filepath.Join(path, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[e.Name()] = imageFile{bytes.Clone(bytes.TrimRight(content, "\x00")), int64(len(content))}
 	}
 	return files
 }
@@ -46,15 +47,12 @@ func (i image) write(t *testing.T, path, name string, other imageFile) {
 	if err := os.RemoveAll(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(path, 0o777); err != nil {
-		t.Fatal(err)
-	}
 	for n, f := range i {
 		if n == name {
 			f = other
 		}
 		file := filepath.Join(path, n)
-		if err := errors.Join(os.WriteFile(file, f.content, 0o666), os.Truncate(file, f.size)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, f.content, 0o666), os.Truncate(file, f.size)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,14 +147,19 @@ type damageStore struct {
 	last  int64 // the version that was published last
 }
 
-// closedStore was closed; killedStore has tables, a log that was never read, and a value log.
-func closedStore(t *testing.T) damageStore { return newDamageStore(t, false) }
-func killedStore(t *testing.T) damageStore { return newDamageStore(t, true) }
+// closedStore was closed; killedStore has tables, a log that was never read, and a value log; loadedStore has bulks, and a log of what came after them.
+func closedStore(t *testing.T) damageStore { return newDamageStore(t, false, 0) }
+func killedStore(t *testing.T) damageStore { return newDamageStore(t, true, 0) }
+func loadedStore(t *testing.T) damageStore { return newDamageStore(t, true, 1) }
 
-func newDamageStore(t *testing.T, killed bool) damageStore {
+func damageStores(t *testing.T) map[string]damageStore {
+	return map[string]damageStore{"closed": closedStore(t), "killed": killedStore(t), "loaded": loadedStore(t)}
+}
+
+func newDamageStore(t *testing.T, killed bool, bulkBytes int64) damageStore {
 	path := filepath.Join(t.TempDir(), "online")
 	d := damageStore{path: path, last: 1}
-	s, err := Open(path, Options{Logger: quiet()})
+	s, err := Open(path, Options{Logger: quiet(), BulkBytes: bulkBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +249,7 @@ func (d damageStore) try(t *testing.T, name string, bad imageFile, what string, 
 // TestBitFlips flips bits of each file of a store. Each is found and named, or harmless: never a wrong answer, never NOT_FOUND for a
 // key that is there, never a panic.
 func TestBitFlips(t *testing.T) {
-	for name, d := range map[string]damageStore{"closed": closedStore(t), "killed": killedStore(t)} {
+	for name, d := range damageStores(t) {
 		t.Run(name, func(t *testing.T) {
 			for file, f := range d.files {
 				random := rand.New(rand.NewPCG(1, uint64(len(f.content))))
@@ -297,7 +300,7 @@ func flipped(random *rand.Rand, name string, f imageFile) (places []int) {
 // TestCutAndZeroed cuts each file, and fills blocks of it with zeros as a file system does that has lost them.
 func TestCutAndZeroed(t *testing.T) {
 	const block = 4096
-	for name, d := range map[string]damageStore{"closed": closedStore(t), "killed": killedStore(t)} {
+	for name, d := range damageStores(t) {
 		t.Run(name, func(t *testing.T) {
 			for file, f := range d.files {
 				logged := strings.HasSuffix(file, ".mem")

@@ -260,7 +260,28 @@ func (b *badgerKV) Check(ctx context.Context, report func(Finding)) error {
 			damaged(badger.ManifestFilename, fmt.Errorf("it does not name the table %s", tableName(number)))
 		}
 	}
+	if err := b.checkBulks(ctx, damaged); err != nil {
+		return err
+	}
 	return b.checkLogs(damaged)
+}
+
+// checkBulks reads the tables of bulks, which stay where they are meanwhile.
+func (b *badgerKV) checkBulks(ctx context.Context, damaged func(name string, err error)) error {
+	snapshot := b.snapshots.acquire()
+	defer b.snapshots.release(snapshot)
+	for _, of := range snapshot.bulks {
+		_, faults := readTables(ctx, of.path, of.numbers())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		for i, fault := range faults {
+			if fault != nil {
+				damaged(filepath.Join(filepath.Base(of.path), tableName(uint64(i)+1)), fault)
+			}
+		}
+	}
+	return nil
 }
 
 // tables returns the numbers of the tables that are in use.

@@ -165,7 +165,8 @@ func gone(id uint64) *pb.ManifestChange {
 
 // TestSetAside moves the files of a store away, and leaves those that were moved before.
 func TestSetAside(t *testing.T) {
-	d := closedStore(t)
+	d := loadedStore(t)
+	delete(d.files, lockName) // of a process that was killed: it is that of the next one
 	d.files.write(t, d.path, "", imageFile{})
 	now := time.Date(2024, 5, 17, 9, 30, 0, 0, time.UTC)
 	for round := range 2 {

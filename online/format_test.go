@@ -98,6 +98,7 @@ func TestGolden(t *testing.T) {
 		"store-key": storeKey(), "store": encodeStore(),
 		"state-key": stateKey("profile"), "state": state,
 		"schema-key": schemaKey(3), "schema": schema,
+		"bulk-key": bulkKey(valuePrefix(7)), "bulk": encodeBulk(bulkKey(valuePrefix(7)), bulkState{number: 12, files: 3, rows: 1 << 33}),
 	})
 }
 

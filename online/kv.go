@@ -11,6 +11,8 @@ type KV interface {
 	// fails, and after a crash, any part of them may be, but each op as a whole or not at all.
 	// It keeps none of ops' memory.
 	Write(ops []Op) error
+	// Load begins to write rows under prefix, of which there are none, in bulk. Nobody else writes under it until the load has ended.
+	Load(prefix []byte) Loader
 	// DropPrefix removes every key that starts with prefix, durably. Like Write it may be done in part
 	// when it fails. Readers and writers of other keys go on meanwhile. It calls rest after each piece of the work.
 	DropPrefix(prefix []byte, rest func()) error
@@ -19,6 +21,17 @@ type KV interface {
 	Check(ctx context.Context, report func(Finding)) error
 	// Close frees the store for another process.
 	Close() error
+}
+
+// Loader writes the rows of a prefix, out of sight until Commit. It belongs to one goroutine and ends with Commit or Abort.
+type Loader interface {
+	// Add takes the next rows: none is a deletion, and their keys ascend from call to call. It keeps none of ops' memory. After an error only
+	// Abort may be called.
+	Add(ops []Op) error
+	// Commit makes what was added durable and has it seen. When it fails, any part of it may be there, as after [KV].Write.
+	Commit() error
+	// Abort gives up what was added. After Commit it does nothing, even if that has failed.
+	Abort() error
 }
 
 // Reader reads one snapshot of a [KV]. Several goroutines may call its methods at once.

@@ -21,6 +21,15 @@ func TestKV(t *testing.T) {
 	t.Run("badger", func(t *testing.T) {
 		testKV(t, func(path string) (KV, error) { return openBadger(path, false, quiet()) })
 	})
+	t.Run("bulks", func(t *testing.T) {
+		testKV(t, func(path string) (KV, error) {
+			b, err := openBadger(path, false, quiet())
+			if err == nil {
+				b.bulkBytes = 1
+			}
+			return b, err
+		})
+	})
 }
 
 // TestAcknowledgedIsSynced pins what no test can show without cutting the power: every write waits for the disk.
@@ -93,7 +102,82 @@ func testKV(t *testing.T, open func(path string) (KV, error)) {
 	kv, err = open(path)
 	must(err)
 	check("", "", "a=", "b2=3", "b3=new")
+	testLoad(t, kv)
 	must(kv.Close())
+	kv, err = open(path)
+	must(err)
+	check("", "", "a=", "b2=3", "b3=new", "m1=again", "m3=", "m4=four", "z=")
+	check("m", "m2", "m3=", "m4=four")
+	must(kv.DropPrefix([]byte("m"), func() {}))
+	check("", "", "a=", "b2=3", "b3=new", "z=")
+	must(kv.Close())
+	kv, err = open(path)
+	must(err)
+	check("", "", "a=", "b2=3", "b3=new", "z=")
+	must(kv.Close())
+}
+
+// testLoad loads rows under two prefixes, and writes, deletes and reads under one of them.
+func testLoad(t *testing.T, kv KV) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(prefix, start string, want ...string) {
+		t.Helper()
+		if got := contents(t, kv, prefix, start); !cmp.Equal(got, want) {
+			t.Fatalf("prefix %q from %q: %q, want %q", prefix, start, got, want)
+		}
+	}
+	load := func(prefix string, pieces ...[]Op) Loader {
+		l := kv.Load([]byte(prefix))
+		for _, ops := range pieces {
+			must(l.Add(ops))
+			clear(ops[0].Value) // the store keeps none of our memory
+		}
+		return l
+	}
+	m := load("m", []Op{{Key: []byte("m0"), Value: []byte("zero")}, {Key: []byte("m1"), Value: []byte("one")}}, []Op{{Key: []byte("m3"), Value: []byte{}}})
+	check("m", "")
+	gone := load("x", []Op{{Key: []byte("x"), Value: []byte("x")}})
+	must(gone.Abort())
+	must(kv.View(func(before Reader) error {
+		must(m.Commit())
+		_, found, err := before.Get(nil, []byte("m1"))
+		if found || err != nil {
+			t.Errorf("a snapshot moves: %v, %v", found, err)
+		}
+		return nil
+	}))
+	must(m.Abort()) // too late
+	must(load("z", []Op{{Key: []byte("z"), Value: []byte{}}}).Commit())
+	must(load("none").Commit())
+	check("", "b3", "b3=new", "m0=zero", "m1=one", "m3=", "z=")
+	check("m", "m1", "m1=one", "m3=")
+	check("m1", "", "m1=one")
+	must(kv.View(func(before Reader) error {
+		must(kv.Write([]Op{{Key: []byte("m0"), Delete: true}, {Key: []byte("m1"), Value: []byte("1")}, {Key: []byte("m2"), Delete: true}, {Key: []byte("m4"), Value: []byte("four")}}))
+		got, found, err := before.Get([]byte("head:"), []byte("m0"))
+		if string(got) != "head:zero" || !found || err != nil {
+			t.Errorf("in the snapshot: %q %v %v", got, found, err)
+		}
+		return nil
+	}))
+	check("m", "", "m1=1", "m3=", "m4=four")
+	must(kv.Write([]Op{{Key: []byte("m0"), Value: []byte("back")}, {Key: []byte("m1"), Delete: true}}))
+	check("m", "", "m0=back", "m3=", "m4=four")
+	must(kv.Write([]Op{{Key: []byte("m0"), Delete: true}, {Key: []byte("m1"), Value: []byte("again")}}))
+	must(kv.View(func(r Reader) error {
+		for key, want := range map[string]string{"m0": "", "m1": "again", "m2": "", "m3": "", "m30": "", "m4": "four", "n": "", "z": ""} {
+			got, found, err := r.Get(nil, []byte(key))
+			if string(got) != want || found != (want != "" || key == "m3" || key == "z") || err != nil {
+				t.Errorf("%s: %q, %v, %v", key, got, found, err)
+			}
+		}
+		return nil
+	}))
 }
 
 // contents returns the keys and values from start under prefix, one of which tests that iteration can stop.

@@ -39,7 +39,7 @@ type logRecord struct {
 
 // readLogRecord reads the record at the beginning of b. It is false when no record of ours begins so, whole or in part.
 func readLogRecord(b []byte) (r logRecord, ok bool) {
-	if len(b) < 2 || b[0]&(logInTransaction|logEndTransaction) == 0 || b[1] != 0 {
+	if len(b) < 2 || b[0]&(logInTransaction|logEndTransaction) == 0 || b[1] > removedRow {
 		return r, false
 	}
 	at := 2

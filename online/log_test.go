@@ -3,6 +3,7 @@ package online
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
@@ -75,14 +76,16 @@ func TestLogTorn(t *testing.T) {
 
 // TestLogTornHead loses the sector on which a record goes on whose first bytes are in the one before.
 func TestLogTornHead(t *testing.T) {
+	mark := byte(0)
 	record := func(meta byte, version uint64, value int) []byte {
 		key := binary.BigEndian.AppendUint64([]byte("key"), math.MaxUint64-version)
-		b := binary.AppendUvarint([]byte{meta, 0}, uint64(len(key)))
+		b := binary.AppendUvarint([]byte{meta, mark}, uint64(len(key)))
 		b = append(binary.AppendUvarint(b, uint64(value)), 0)
 		b = append(append(b, key...), bytes.Repeat([]byte{7}, value)...)
 		return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 	}
 	for start := logSectorBytes - 30; start <= logSectorBytes+30; start++ {
+		mark = byte(start % 2 * removedRow)
 		log := make([]byte, logHeadBytes)
 		log = append(log, record(logInTransaction, 1, 100)...)
 		log = append(log, record(logEndTransaction, 1, start-len(log)-len(record(logEndTransaction, 1, 200))+200)...)
@@ -136,11 +139,17 @@ func TestLogLost(t *testing.T) {
 func killedLog(t *testing.T) []byte {
 	t.Helper()
 	path := t.TempDir()
-	s := openTemp(t, path, Options{})
+	s := openTemp(t, path, Options{BulkBytes: 1})
 	v := profile()
 	for version := range int64(3) {
 		publish(t, s, v, version == 0, State{Snapshot: version}, func(p *Publish) error {
 			for id := range int64(60) {
+				if version == 2 && id%7 == 0 { // of the bulk
+					if err := p.Delete(key(id)); err != nil {
+						return err
+					}
+					continue
+				}
 				if err := p.Replace(key(id), row(t, v, 0, id*version, strings.Repeat("Rome", int(id)))); err != nil {
 					return err
 				}
@@ -148,17 +157,17 @@ func killedLog(t *testing.T) []byte {
 			return nil
 		})
 	}
-	p, err := s.Begin(v, true)
+	p, err := s.Begin(v, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Abort)
 	for id := int64(0); id < 60; id += 4 {
-		if err := p.Put(key(id), Row{Values: []arrow.Array{column(t, v.Features[0].Type, id), column(t, v.Features[1].Type, strings.Repeat("Oslo", int(id)*13))}}); err != nil {
+		if err := p.Replace(key(id), Row{Values: []arrow.Array{column(t, v.Features[0].Type, id), column(t, v.Features[1].Type, strings.Repeat("Oslo", int(id)*13))}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := p.flush(); err != nil {
+	if err := errors.Join(p.flush(), p.wait()); err != nil {
 		t.Fatal(err)
 	}
 	f := readImage(t, path)["00001.mem"]

@@ -32,7 +32,7 @@ func TestLookupOnDemand(t *testing.T) {
 	s := openTemp(t, t.TempDir(), Options{})
 	v := profile()
 	publish(t, s, v, true, State{}, func(p *Publish) error {
-		return errors.Join(p.Put(key(2), row(t, v, 2*hour, nil, "two")), p.Put(key(1), row(t, v, hour, int64(1), "one")))
+		return errors.Join(p.Put(key(1), row(t, v, hour, int64(1), "one")), p.Put(key(2), row(t, v, 2*hour, nil, "two")))
 	})
 	svc := &feature.Service{Name: "svc", Refs: []feature.Ref{{View: v, KeyColumns: []string{v.Keys[0].Name}, Features: []int{1}}}}
 	if err := ondemand.Bind(svc, ondemand.Binding{OnDemand: doubled(t, v), Features: []int{0}}); err != nil {

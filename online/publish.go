@@ -34,8 +34,9 @@ type Publish struct {
 	layout  *layout
 	viewID  uint32
 	rebuild bool
-	old     State // what it builds on, or replaces
-	known   bool  // old is there
+	loader  Loader // of a rebuild
+	old     State  // what it builds on, or replaces
+	known   bool   // old is there
 	marked  bool
 	ended   bool
 	err     error // the first failure; nothing is written after it
@@ -80,8 +81,8 @@ func (b *batch) empty() {
 	b.ops, b.arena = b.ops[:0], b.arena[:0]
 }
 
-// Begin starts a publication of view. One that rebuilds writes everything anew, out of sight until Commit; the first one of a
-// view always does. One in place changes the values that are there.
+// Begin starts a publication of view. One that rebuilds writes everything anew, out of sight until Commit, and wants its rows in the order of their
+// keys, each once; the first one of a view always does. One in place changes the values that are there.
 //
 // It fails with ErrConflict when the view is being published already, and with ErrInvalid when the view's definition is another than
 // the published one and rebuild is false.
@@ -137,7 +138,7 @@ func (p *Publish) stage() error {
 	if err != nil {
 		return err
 	}
-	p.rebuild, p.viewID, p.layout = true, viewID, newLayout(schema, fields)
+	p.rebuild, p.viewID, p.layout, p.loader = true, viewID, newLayout(schema, fields), s.kv.Load(valuePrefix(viewID))
 	return s.do("schema", func() error { return s.kv.Write([]Op{{Key: schemaKey(schema), Value: record}}) })
 }
 
@@ -181,7 +182,11 @@ func (p *Publish) Commit(state State) error {
 	if p.ended {
 		return feature.Errorf(feature.ErrInternal, "publication of view %s has ended", p.view.Name)
 	}
-	if err := errors.Join(p.guard(p.flush), p.guard(p.wait)); err != nil {
+	err := errors.Join(p.guard(p.flush), p.guard(p.wait))
+	if err == nil && p.rebuild {
+		err = p.guard(func() error { return p.store.do("load", p.loader.Commit) })
+	}
+	if err != nil {
 		p.Abort()
 		return err
 	}
@@ -208,7 +213,8 @@ func (p *Publish) Abort() {
 	if !p.rebuild {
 		return
 	}
-	if err := p.store.dropValues(State{ViewID: p.viewID, SchemaID: p.layout.schema}); err != nil && p.store.options.Logger != nil {
+	err := errors.Join(p.loader.Abort(), p.store.dropValues(State{ViewID: p.viewID, SchemaID: p.layout.schema}))
+	if err != nil && p.store.options.Logger != nil {
 		p.store.options.Logger.Warn("values of an aborted rebuild stay until the online store is next opened", "view", p.view.Name, "error", err)
 	}
 }
@@ -284,15 +290,20 @@ func (p *Publish) storedKey(key feature.Key) ([]byte, error) {
 
 // current returns the value that the stored key has now, nil if none. It is valid until the next call.
 func (p *Publish) current(stored []byte) ([]byte, error) {
-	if bytes.Compare(stored, p.last) <= 0 {
+	behind := bytes.Compare(stored, p.last) <= 0
+	if p.rebuild && behind {
+		return nil, feature.Errorf(feature.ErrInternal, "view %s: key %x comes after key %x in a rebuild", p.view.Name, stored, p.last)
+	}
+	if p.rebuild {
+		return nil, nil // it begins empty
+	}
+	if behind {
 		if i, ok := p.batch.find(stored); ok {
 			return p.batch.ops[i].Value, nil
 		}
 		if err := p.wait(); err != nil { // it may be in what is being written
 			return nil, err
 		}
-	} else if p.rebuild {
-		return nil, nil // a rebuild begins empty
 	}
 	found := false
 	err := p.store.kv.View(func(r Reader) (err error) {
@@ -337,7 +348,7 @@ func (p *Publish) flush() error {
 	ops, s := p.spare.ops, p.store
 	write := func() error { return s.cache.write(ops, s.kv.Write) }
 	if p.rebuild {
-		write = func() error { return s.cache.stage(ops, valuePrefix(p.old.ViewID), s.kv.Write) }
+		write = func() error { return s.cache.stage(ops, valuePrefix(p.old.ViewID), p.loader.Add) }
 	}
 	p.writing = new(errgroup.Group)
 	p.writing.Go(func() error { return s.do("values", write) })

@@ -150,7 +150,7 @@ func TestReadsBesideWrites(t *testing.T) {
 	set("1")
 	if err := b.View(func(before Reader) error {
 		if err := b.View(func(r Reader) error {
-			if r.(*badgerReader).txn != before.(*badgerReader).txn {
+			if r.(*badgerReader).snapshot != before.(*badgerReader).snapshot {
 				t.Error("two readers without a write between them have a snapshot each")
 			}
 			return nil

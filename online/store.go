@@ -22,9 +22,11 @@ type Options struct {
 	CacheBytes int64
 	// Rest is how many times as long as it has worked a publication rests, while lookups come in, so that they find processors. 0: it works on.
 	Rest float64
+	// BulkBytes is from how many bytes on a rebuild is written past Badger's log and levels, to files of its own; 0: 4 MiB.
+	BulkBytes int64
 	// Step, if any, is called with done=false just before and done=true just after each durable effect: "schema"
-	// (the fields of a rebuild), "mark" (a publication in place begins), "values", "state" (the publication counts), "clean" (what
-	// it replaced is removed), "drop" (a view is removed). An error that it returns aborts the operation.
+	// (the fields of a rebuild), "mark" (a publication in place begins), "values", "load" (all values of a rebuild are there), "state" (the
+	// publication counts), "clean" (what it replaced is removed), "drop" (a view is removed). An error that it returns aborts the operation.
 	Step func(name string, done bool) error
 }
 
@@ -54,6 +56,9 @@ func Open(path string, o Options) (*Store, error) {
 	kv, err := openBadger(path, o.ReadOnly, o.Logger)
 	if err != nil {
 		return nil, err
+	}
+	if o.BulkBytes > 0 {
+		kv.bulkBytes = o.BulkBytes
 	}
 	s, err := New(kv, o)
 	if err != nil {

@@ -224,7 +224,7 @@ func TestLookup(t *testing.T) {
 	v := profile()
 	world := &feature.View{Name: "world", Online: true, Hash: "w", Features: []feature.Feature{{Field: feature.Field{Name: "rate", Type: feature.Scalar(feature.Float64)}}}}
 	publish(t, s, v, true, State{}, func(p *Publish) error {
-		return errors.Join(p.Put(key(2), row(t, v, 2*hour, int64(2), "two")), p.Put(key(1), row(t, v, hour, int64(1), "one")))
+		return errors.Join(p.Put(key(1), row(t, v, hour, int64(1), "one")), p.Put(key(2), row(t, v, 2*hour, int64(2), "two")))
 	})
 	publish(t, s, world, true, State{}, func(p *Publish) error { return p.Put(nil, row(t, world, hour, 0.5)) })
 	svc := &feature.Service{Name: "svc", Refs: []feature.Ref{

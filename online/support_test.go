@@ -69,6 +69,27 @@ func (m *memoryKV) DropPrefix(prefix []byte, rest func()) error {
 	return m.Write(ops)
 }
 
+func (m *memoryKV) Load([]byte) Loader { return &memoryLoader{kv: m} }
+
+// memoryLoader holds what is loaded until it is committed.
+type memoryLoader struct {
+	kv  *memoryKV
+	ops []Op
+}
+
+func (l *memoryLoader) Add(ops []Op) error {
+	for _, op := range ops {
+		l.ops = append(l.ops, Op{Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value)})
+	}
+	return nil
+}
+
+func (l *memoryLoader) Commit() error {
+	return l.kv.Write(l.ops)
+}
+
+func (l *memoryLoader) Abort() error { return nil }
+
 func (m *memoryKV) Check(context.Context, func(Finding)) error { return nil }
 
 func (m *memoryKV) Close() error { return nil }

@@ -18,6 +18,7 @@ import (
 // table is what is known of a table file of Badger's (*.sst) that has been read.
 type table struct {
 	lastVersion uint64 // the greatest version of a transaction in it
+	rows        uint64
 }
 
 // readTable reads the table at path and checks it.
@@ -54,7 +55,7 @@ func checkTable(file io.ReaderAt, size int64) (t table, err error) {
 		return t, fmt.Errorf("its index: %w", err)
 	}
 	index := fb.GetRootAsTableIndex(body, 0)
-	t.lastVersion = index.MaxVersion()
+	t.lastVersion, t.rows = index.MaxVersion(), uint64(index.KeyCount())
 	const bufferBytesMax = 1 << 20
 	return t, readBlocks(bufio.NewReaderSize(io.NewSectionReader(file, 0, rest), int(min(rest, bufferBytesMax))), index, rest)
 }

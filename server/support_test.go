@@ -1,12 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -168,11 +170,15 @@ func put(t testing.TB, s *online.Store, v *feature.View, snapshot int64, rows []
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range rows {
-		var key feature.Key
+	keyOf := func(r []any) (key feature.Key) {
 		for i, part := range r[:len(v.Keys)] {
 			key, _ = feature.AppendKeyPart(key, columnOf(t, v.Keys[i].Type, part), 0)
 		}
+		return key
+	}
+	slices.SortFunc(rows, func(a, b []any) int { return bytes.Compare(keyOf(a), keyOf(b)) })
+	for _, r := range rows {
+		key := keyOf(r)
 		row := online.Row{Event: r[len(v.Keys)].(feature.Time)}
 		for i, value := range r[len(v.Keys)+1:] {
 			row.Values = append(row.Values, columnOf(t, v.Features[i].Type, value))

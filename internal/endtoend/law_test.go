@@ -51,6 +51,7 @@ func randomOptions(t *rapid.T) worldOptions {
 		offline: offline.Options{RowGroupRows: rapid.IntRange(1, 20).Draw(t, "row group rows"), PageRows: rapid.IntRange(1, 10).Draw(t, "page rows"), FileBytes: rapid.SampledFrom([]int64{1, 1 << 20}).Draw(t, "file bytes")},
 		cache:   rapid.SampledFrom([]int64{0, 32 << 20}).Draw(t, "cache"),
 		rest:    rapid.SampledFrom([]float64{0, 1}).Draw(t, "rest"),
+		bulk:    rapid.SampledFrom([]int64{0, 1}).Draw(t, "bulk"),
 		memory:  rapid.SampledFrom([]int64{1, 4000, 0}).Draw(t, "memory"),
 		workers: rapid.IntRange(1, 3).Draw(t, "workers"),
 		chunk:   rapid.IntRange(0, 5).Draw(t, "chunk"),

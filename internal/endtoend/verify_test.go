@@ -88,7 +88,7 @@ func TestVerifyFinds(t *testing.T) {
 func TestPublishInPieces(t *testing.T) {
 	const keys = 10_000
 	written := 0
-	w := newWorld(t, memoryDir(t), worldOptions{cache: 32 << 20, rest: 0.1, step: func(name string, done bool) error {
+	w := newWorld(t, memoryDir(t), worldOptions{cache: 32 << 20, rest: 0.1, bulk: 1, step: func(name string, done bool) error {
 		if name == "values" && done {
 			written++
 		}
@@ -124,7 +124,7 @@ func TestPublishInPieces(t *testing.T) {
 	for _, want := range []struct {
 		keys   int64
 		pieces int
-	}{{keys, 3}, {keys/3 + 1, 1}} {
+	}{{keys, 10}, {keys/3 + 1, 4}} {
 		written = 0
 		done, err := w.materialize(materialize.Request{})
 		w.must(err)

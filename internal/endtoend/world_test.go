@@ -43,6 +43,7 @@ type worldOptions struct {
 	offline offline.Options
 	cache   int64   // bytes of rows that the online store keeps in memory
 	rest    float64 // of publications, see online.Options
+	bulk    int64   // bytes from which on rebuilds are loaded in bulk, see online.Options
 	memory  int64
 	workers int
 	chunk   int // spine rows joined at a time; 0: what memory allows
@@ -73,7 +74,7 @@ func (w *world) open() {
 	w.options.offline.Step = w.options.step
 	w.offline, err = offline.Open(context.Background(), w.path("warehouse"), w.options.offline)
 	w.must(err)
-	w.online, err = online.Open(w.path("online"), online.Options{Step: w.options.step, CacheBytes: w.options.cache, Rest: w.options.rest})
+	w.online, err = online.Open(w.path("online"), online.Options{Step: w.options.step, CacheBytes: w.options.cache, Rest: w.options.rest, BulkBytes: w.options.bulk})
 	w.must(err)
 	w.engine = &materialize.Engine{Offline: w.offline, Online: w.online, Now: func() time.Time { return w.now.Std() },
 		Memory: w.options.memory, Workers: w.options.workers, Version: "test", Compact: w.options.compact}

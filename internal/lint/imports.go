@@ -57,6 +57,7 @@ func families() []family {
 		{"github.com/klauspost/compress", []string{"internal/parquetio", "bench"}},
 		{"github.com/pierrec/lz4", []string{"internal/parquetio"}},
 		{"github.com/dgraph-io/badger", []string{"online", "bench"}},
+		{"github.com/dgraph-io/ristretto", []string{"online"}},
 		{"github.com/VictoriaMetrics/fastcache", []string{"online"}},
 		{"google.golang.org/grpc", wire},
 		{"google.golang.org/protobuf", wire},

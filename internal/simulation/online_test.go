@@ -56,6 +56,31 @@ func (m *kv) apply(ops []online.Op) {
 	m.rows, m.process.verified = rows, false
 }
 
+// Load begins to hold rows that are written at once.
+func (m *kv) Load([]byte) online.Loader { return &loader{kv: m} }
+
+// loader holds rows until they are committed.
+type loader struct {
+	kv  *kv
+	ops []online.Op
+}
+
+func (l *loader) Add(ops []online.Op) error {
+	for _, op := range ops {
+		l.ops = append(l.ops, online.Op{Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value)})
+	}
+	return nil
+}
+
+func (l *loader) Commit() error {
+	if len(l.ops) == 0 {
+		return nil
+	}
+	return l.kv.Write(l.ops)
+}
+
+func (l *loader) Abort() error { return nil }
+
 // DropPrefix removes the keys under a prefix.
 func (m *kv) DropPrefix(prefix []byte, _ func()) error {
 	var ops []online.Op
