@@ -19,6 +19,9 @@ import (
 // errRedefined tells that a history is of another definition than the one that it is to be published by.
 var errRedefined = feature.Errorf(feature.ErrInvalid, "its definition has changed since it was materialized")
 
+// errMuch ends a publication in place that is better made anew.
+var errMuch = errors.New("much has changed")
+
 // publishKeys is the number of keys that are answered and written at a time, and restKeys where publications rest in between.
 const (
 	publishKeys = 1 << 17
@@ -200,9 +203,17 @@ func (e *Engine) publish(ctx context.Context, view *feature.View, what change, b
 	defer bar.Fail()
 	err = pointintime.Keys(ctx, view, searched, ranges, keysAtOnce, func(keys []arrow.Array, rows int) error {
 		bar.Add(int64(rows))
+		if p.Much() {
+			return errMuch
+		}
 		return w.answer(ctx, keys, rows)
 	})
-	if err = errors.Join(err, w.wait()); err != nil {
+	err = errors.Join(err, w.wait())
+	if errors.Is(err, errMuch) { // what has been written is as the rebuild will write it
+		p.Abort()
+		return e.publish(ctx, view, change{rebuild: true}, nil, snapshot, from, next)
+	}
+	if err != nil {
 		p.Abort()
 		return done, err
 	}

@@ -125,9 +125,12 @@ func badgerOptions(path string, readOnly bool, logger *slog.Logger) badger.Optio
 		WithReadOnly(readOnly).
 		WithBypassLockGuard(true). // the lock is taken before the files are checked
 		WithLogger(badgerLogger{logger}).
-		// Acknowledged means on disk. One sync covers a whole transaction of a WriteBatch, some 2.4 MB here.
+		// Acknowledged means on disk. One sync covers a whole transaction of a WriteBatch, some 0.6 MB here.
 		WithSyncWrites(true).
-		WithMemTableSize(16 << 20).
+		// What is in memory is written to tables, and those merged, in bursts of this size and some of it: small ones leave lookups their processors. A value
+		// must be far smaller, or lies elsewhere.
+		WithMemTableSize(4 << 20).
+		WithValueThreshold(512 << 10).
 		WithNumMemtables(2).
 		WithBaseTableSize(tableBytes).
 		// A level for each tenfold of this: fewer of them mean that what is published is merged less often, and looked for in fewer places.

@@ -13,6 +13,8 @@ type KV interface {
 	Write(ops []Op) error
 	// Load begins to write rows under prefix, of which there are none, in bulk. Nobody else writes under it until the load has ended.
 	Load(prefix []byte) Loader
+	// Loaded is how many rows under prefix lie where a load has put them in bulk; 0 where none do.
+	Loaded(prefix []byte) int64
 	// DropPrefix removes every key that starts with prefix, durably. Like Write it may be done in part
 	// when it fails. Readers and writers of other keys go on meanwhile. It calls rest after each piece of the work.
 	DropPrefix(prefix []byte, rest func()) error

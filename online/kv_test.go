@@ -166,6 +166,14 @@ func testLoad(t *testing.T, kv KV) {
 		return nil
 	}))
 	check("m", "", "m1=1", "m3=", "m4=four")
+	b, inBulk := kv.(*badgerKV)
+	want := int64(0)
+	if inBulk && b.bulkBytes == 1 {
+		want = 3
+	}
+	if got := kv.Loaded([]byte("m")); got != want || kv.Loaded([]byte("b")) != 0 {
+		t.Errorf("%d rows lie in bulk, want %d", got, want)
+	}
 	must(kv.Write([]Op{{Key: []byte("m0"), Value: []byte("back")}, {Key: []byte("m1"), Delete: true}}))
 	check("m", "", "m0=back", "m3=", "m4=four")
 	must(kv.Write([]Op{{Key: []byte("m0"), Delete: true}, {Key: []byte("m1"), Value: []byte("again")}}))

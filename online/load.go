@@ -39,6 +39,16 @@ func (b *badgerKV) Load(prefix []byte) Loader {
 	return &bulkLoader{kv: b, prefix: bytes.Clone(prefix), version: y.KeyWithTs(nil, bulkVersion)}
 }
 
+// Loaded implements [KV].
+func (b *badgerKV) Loaded(prefix []byte) int64 {
+	snapshot := b.snapshots.acquire()
+	defer b.snapshots.release(snapshot)
+	if of := bulkOf(snapshot.bulks, prefix); of != nil {
+		return int64(of.rows)
+	}
+	return 0
+}
+
 // Add implements [Loader].
 func (l *bulkLoader) Add(ops []Op) error {
 	for _, op := range ops {

@@ -25,7 +25,7 @@ const (
 
 	logKeyBytesMax   = 1 << 16
 	logRecordHeadMax = 22      // what is before the key
-	logRecordMax     = 2 << 20 // values of 1 MiB and more are not in the log
+	logRecordMax     = 2 << 20 // values of 512 KiB and more are not in the log, once of 1 MiB
 	logSectorBytes   = 512     // the least that a disk writes as a whole
 )
 

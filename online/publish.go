@@ -11,12 +11,16 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
-// What a publication holds in memory before it writes, and once more while that is written. Badger cuts a batch into transactions of 2.4 MB, each of
+// What a publication holds in memory before it writes, and once more while that is written. Badger cuts a batch into transactions of 0.6 MB, each of
 // which waits for the disk while the next one is prepared: with one to a batch it stood still between them.
 const (
 	batchBytesMax = 8 << 20
 	batchRowsMax  = 1 << 15
 )
+
+// muchPart is the part of a view's rows, one of so many, from which on they are better loaded anew: a row in place takes three times as long as one in bulk,
+// and Badger merges what is written in place in bursts.
+const muchPart = 8
 
 // Row is the value of a key: row Index of Values, which has one column for each of the view's features.
 type Row struct {
@@ -41,6 +45,7 @@ type Publish struct {
 	ended   bool
 	err     error // the first failure; nothing is written after it
 	changed int64 // rows written or deleted
+	loaded  int64 // rows that lie in bulk, of a publication in place
 
 	batch   batch           // what is to be written next
 	spare   batch           // what is being written, or the memory of it
@@ -108,7 +113,7 @@ func (s *Store) Begin(view *feature.View, rebuild bool) (_ *Publish, err error) 
 	if p.old.Hash != view.ServedHash() {
 		return nil, feature.Errorf(feature.ErrInvalid, "view %s has changed since it was published: it has to be rebuilt", view.Name)
 	}
-	p.viewID, p.marked = p.old.ViewID, p.old.Unfinished
+	p.viewID, p.marked, p.loaded = p.old.ViewID, p.old.Unfinished, s.kv.Loaded(valuePrefix(p.old.ViewID))
 	err = s.kv.View(func(r Reader) error {
 		p.layout, err = s.layout(r, p.old.SchemaID)
 		return err
@@ -174,6 +179,11 @@ func (p *Publish) Delete(key feature.Key) error {
 
 // Changed returns how many times a row was written or deleted so far; rows that were there already do not count.
 func (p *Publish) Changed() int64 { return p.changed }
+
+// Much reports whether a publication in place has changed so many of the view's rows that a rebuild, which writes all of them but does so in bulk, takes less.
+func (p *Publish) Much() bool {
+	return !p.rebuild && p.changed > p.loaded/muchPart && p.loaded > 0
+}
 
 // Commit makes the publication count: when it returns nil, the values and then state are durable. ViewID, SchemaID, Hash and
 // Unfinished of state are filled in. The publication has ended even if Commit fails; then either nothing counts, or what

@@ -71,6 +71,8 @@ func (m *memoryKV) DropPrefix(prefix []byte, rest func()) error {
 
 func (m *memoryKV) Load([]byte) Loader { return &memoryLoader{kv: m} }
 
+func (m *memoryKV) Loaded([]byte) int64 { return 0 }
+
 // memoryLoader holds what is loaded until it is committed.
 type memoryLoader struct {
 	kv  *memoryKV

@@ -83,8 +83,8 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
-// TestPublishInPieces publishes more keys than a piece of a publication that rests has, anew and in place, while all are looked up again and again: online
-// is what training sees.
+// TestPublishInPieces publishes more keys than a piece of a publication that rests has, anew, in place, and first in place and then anew since much has changed,
+// while they are looked up again and again: online is what training sees.
 func TestPublishInPieces(t *testing.T) {
 	const keys = 10_000
 	written := 0
@@ -99,8 +99,11 @@ func TestPublishInPieces(t *testing.T) {
 	var rows []lawRow
 	for k := range int64(keys) {
 		rows = append(rows, lawRow{key: []any{k}, event: second, created: second, x: k, s: "s"})
-		if k%3 == 0 {
+		if k%10 == 0 {
 			rows = append(rows, lawRow{key: []any{k}, event: 12 * second, created: second, x: k + 1, s: "t"})
+		}
+		if k%2 == 0 {
+			rows = append(rows, lawRow{key: []any{k}, event: 22 * second, created: second, x: k + 2, s: "u"})
 		}
 	}
 	w.write("src/a.parquet", lawTable(fields, rows))
@@ -122,14 +125,15 @@ func TestPublishInPieces(t *testing.T) {
 		}
 	})
 	for _, want := range []struct {
-		keys   int64
-		pieces int
-	}{{keys, 10}, {keys/3 + 1, 4}} {
+		keys    int64
+		pieces  int
+		rebuilt bool
+	}{{keys, 10, true}, {keys / 10, 1, false}, {keys, 2 + 10, true}} { // the last time it gives up after two pieces in place
 		written = 0
 		done, err := w.materialize(materialize.Request{})
 		w.must(err)
-		if got := done[0].Published.Keys; got != want.keys || written != want.pieces {
-			t.Errorf("%d keys were written in %d pieces, want %+v", got, written, want)
+		if got := done[0].Published; got.Keys != want.keys || got.Rebuilt != want.rebuilt || written != want.pieces {
+			t.Errorf("%+v in %d pieces, want %+v", got, written, want)
 		}
 		if v, err := w.engine.Verify(context.Background(), view, materialize.VerifyRequest{}); err != nil || !v.OK() || v.Keys != keys {
 			t.Errorf("%+v, %v", v, err)
