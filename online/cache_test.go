@@ -224,8 +224,13 @@ func TestCacheAfterFailedWrites(t *testing.T) {
 // TestCacheRaces has lookups race publications, in place and as rebuilds, on Badger. All keys of a publication are one transaction, so a lookup sees all
 // of one; what has been committed before a lookup begins it sees, or something later; and the cache has had its part in it.
 func TestCacheRaces(t *testing.T) {
-	const keys, rounds = 20, 150
-	s := openTemp(t, t.TempDir(), Options{CacheBytes: leastCache})
+	t.Run("log", func(t *testing.T) { testCacheRaces(t, 0, 150) })
+	t.Run("bulks", func(t *testing.T) { testCacheRaces(t, 1, 50) }) // each rebuild makes a directory, and removes one
+}
+
+func testCacheRaces(t *testing.T, bulkBytes, rounds int64) {
+	const keys = 20
+	s := openTemp(t, t.TempDir(), Options{CacheBytes: leastCache, BulkBytes: bulkBytes})
 	values := func(n int64) []int64 {
 		all := make([]int64, keys)
 		for i := range all {
