@@ -102,7 +102,7 @@ func (t *tiler[K]) keys(rows arrow.RecordBatch, spans []aggregate.Span) []arrow.
 	for i, s := range spans {
 		first[i] = uint32(s.From)
 	}
-	return takenColumns(rows.Columns()[:len(t.view.Keys)], first)
+	return takenColumns(memory.DefaultAllocator, rows.Columns()[:len(t.view.Keys)], first)
 }
 
 // merged returns the tiles that sorted partial tiles make. One that is alone is stored as it is.
