@@ -187,11 +187,11 @@ func (t *tiler[K]) each(rows arrow.RecordBatch, do func(rows arrow.RecordBatch, 
 // stored returns the tiles of the states as they are stored.
 func (t *tiler[K]) stored(keys []arrow.Array, ids []tileID[K]) (arrow.RecordBatch, error) {
 	columns := append(make([]arrow.Array, 0, t.schema.NumFields()), keys...)
-	times := func(of func(tileID[K]) int64) arrow.Array {
+	times := func(of func(*tileID[K]) int64) arrow.Array {
 		b := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
 		b.Reserve(len(ids))
-		for _, id := range ids {
-			if v := of(id); v != unknownCreated {
+		for i := range ids {
+			if v := of(&ids[i]); v != unknownCreated {
 				b.UnsafeAppend(arrow.Timestamp(v))
 			} else {
 				b.UnsafeAppendBoolToBitmap(false)
@@ -199,9 +199,9 @@ func (t *tiler[K]) stored(keys []arrow.Array, ids []tileID[K]) (arrow.RecordBatc
 		}
 		return b.NewArray()
 	}
-	columns = append(columns, times(func(id tileID[K]) int64 { return id.label }))
+	columns = append(columns, times(func(id *tileID[K]) int64 { return id.label }))
 	if t.view.HasCreatedTime {
-		columns = append(columns, times(func(id tileID[K]) int64 { return id.created }))
+		columns = append(columns, times(func(id *tileID[K]) int64 { return id.created }))
 	}
 	for i, s := range t.states {
 		stored, err := s.Store()

@@ -249,13 +249,15 @@ func TestMoreTilesThanAreMadeAtOnce(t *testing.T) {
 		for i := range keys * perTile {
 			rows = append(rows, tileRow{key: int64(i % keys), event: 5, x: float64(i % keys)})
 		}
-		got, partial, err := sortedTiles(t, view, rowsView, 1<<30, [][]tileRow{rows, rows})
-		if err != nil || partial != (perTile == 4) || len(got) != keys {
-			t.Fatalf("%d tiles, partial %v, %v", len(got), partial, err)
-		}
-		for i, text := range got {
-			if want := fmt.Sprintf("%d 1970-01-01T00:00:00.00001Z %v NULL NULL", i, 2*perTile*i); text != want {
-				t.Fatalf("tile %d is %q, not %q", i, text, want)
+		for _, budget := range []int64{1 << 30, 1 << 22} { // one bucket, and several, of which the memory serves again
+			got, partial, err := sortedTiles(t, view, rowsView, budget, [][]tileRow{rows, rows})
+			if err != nil || partial != (perTile == 4) || len(got) != keys {
+				t.Fatalf("%d tiles, partial %v, %v", len(got), partial, err)
+			}
+			for i, text := range got {
+				if want := fmt.Sprintf("%d 1970-01-01T00:00:00.00001Z %v NULL NULL", i, 2*perTile*i); text != want {
+					t.Fatalf("tile %d is %q, not %q", i, text, want)
+				}
 			}
 		}
 	}

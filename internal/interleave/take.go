@@ -11,7 +11,7 @@ import (
 // Take returns an array whose row i is row rows[i] of source, as [Rows] does of one source. Numbers have memory of m.
 func Take(m memory.Allocator, source arrow.Array, rows []uint32) arrow.Array {
 	if allNull(source) {
-		return array.MakeArrayOfNull(memory.DefaultAllocator, source.DataType(), len(rows))
+		return nullsOf(source, len(rows))
 	}
 	if source.NullN() == 0 {
 		switch s := source.(type) {
