@@ -47,9 +47,12 @@ func newTileGroups[K keysort.Ordered](view *feature.View) *tileGroups[K] {
 func (g *tileGroups[K]) number(h keysort.Head[K]) {
 	g.places, g.spans, g.labels = slices.Grow(g.places[:0], len(h.Keys))[:len(h.Keys)], g.spans[:0], g.labels[:0]
 	g.keys.forget()
-	least := slices.Min(h.Events)
+	least, most := h.Events[0], h.Events[0]
+	for _, t := range h.Events {
+		least, most = min(least, t), max(most, t)
+	}
 	var bounds [2]int64
-	numberTiles(g.view, []int64{least, slices.Max(h.Events)}, bounds[:])
+	numberTiles(g.view, []int64{least, most}, bounds[:])
 	tiles := uint64(bounds[1]-bounds[0]) + 1
 	if tiles > uint64(placesPerRow*len(h.Keys)) || !g.place(h, bounds[0], int(tiles)) {
 		g.pair(h)

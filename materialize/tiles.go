@@ -26,6 +26,8 @@ type tiler[K keysort.Ordered] struct {
 	keysOf  func([]arrow.Array, int) []K
 	schema  *arrow.Schema
 	states  []aggregate.States
+	ids     []tileID[K]      // of the rows at hand, in memory that serves again
+	spans   []aggregate.Span // of each tile
 }
 
 // tileID tells a tile from others of one view.
@@ -150,10 +152,10 @@ func (t *tiler[K]) folded(partial arrow.RecordBatch, spans []aggregate.Span, ids
 // each returns what do makes of rows, as many at a time as have about sortedBatchRows: it is handed the tiles that they are in, and which rows are in each.
 func (t *tiler[K]) each(rows arrow.RecordBatch, do func(rows arrow.RecordBatch, ids []tileID[K], spans []aggregate.Span) (arrow.RecordBatch, error)) (out []arrow.RecordBatch, err error) {
 	times, tile, first := t.timesOf(rows), feature.Range{From: 1, To: 0}, 0
-	var ids []tileID[K]
-	var spans []aggregate.Span
+	ids, spans := t.ids[:0], t.spans[:0]
 	flush := func(end int) error {
 		made, err := do(rows.NewSlice(int64(first), int64(end)), ids, spans)
+		t.ids, t.spans = ids, spans
 		out, ids, spans, first = append(out, made), ids[:0], spans[:0], end
 		return err
 	}

@@ -27,6 +27,7 @@ type tileSorter struct {
 
 	chosen  sync.Once
 	partial bool
+	tilers  sync.Pool // of tilesOf
 }
 
 // newTileSorter returns a sorter for the tiles of a view; rows is the view of the rows that they are made of.
@@ -56,10 +57,19 @@ func (s *tileSorter) tilesOf(rows arrow.RecordBatch) ([]arrow.RecordBatch, error
 func tilesOf[K keysort.Ordered](s *tileSorter, keysOf func([]arrow.Array, int) []K, rows arrow.RecordBatch) ([]arrow.RecordBatch, error) {
 	clock := s.options.stats.Start(stages.Compute)
 	defer clock.Stop(0, 0)
+	of := s.rowsView
 	if s.partial {
-		return newTiler(s.view, s.view, s.specs, keysOf).merged(rows)
+		of = s.view
 	}
-	return newTiler(s.view, s.rowsView, s.specs, keysOf).tiles(rows)
+	t, ok := s.tilers.Get().(*tiler[K])
+	if !ok {
+		t = newTiler(s.view, of, s.specs, keysOf)
+	}
+	defer s.tilers.Put(t)
+	if s.partial {
+		return t.merged(rows)
+	}
+	return t.tiles(rows)
 }
 
 // feeder returns one for another goroutine.

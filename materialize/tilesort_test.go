@@ -65,9 +65,11 @@ func sortedTiles(t testing.TB, view, rowsView *feature.View, budget int64, batch
 	defer func() { _ = s.close() }()
 	feeders := []feeder{s.feeder(), s.feeder(), s.feeder()}
 	for i, rows := range batches {
-		if err := feeders[i%2].add(t.Context(), int64(i), tileRows(t, rowsView, rows)); err != nil {
+		batch := tileRows(t, rowsView, rows)
+		if err := feeders[i%2].add(t.Context(), int64(i), batch); err != nil {
 			t.Fatal(err)
 		}
+		batch.Release()
 	}
 	for _, f := range feeders {
 		if err := f.close(t.Context()); err != nil {

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -143,7 +142,11 @@ func (b *batch) selectEvents(observe bool) error {
 	nullable := events.NullN() > 0
 	from, to := arrow.Timestamp(b.request.Range.From), arrow.Timestamp(b.request.Range.To)
 	if !nullable {
-		if least, most := slices.Min(times), slices.Max(times); from <= least && most <= to { // all of them, as nearly always
+		least, most := times[0], times[0]
+		for _, t := range times {
+			least, most = min(least, t), max(most, t)
+		}
+		if from <= least && most <= to { // all of them, as nearly always
 			if observe {
 				b.widen(feature.Time(least), feature.Time(most))
 			}
