@@ -1,9 +1,10 @@
 package aggregate
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -32,9 +33,11 @@ func (c *counts) Reset(n int) { c.n = zeroed(c.n, n) }
 func (c *counts) Add(values arrow.Array, _ Times, spans []Span) {
 	for _, s := range spans {
 		c.n[s.Group] += int64(s.To - s.From)
-		if values == nil || values.NullN() == 0 {
-			continue
-		}
+	}
+	if values == nil || values.NullN() == 0 {
+		return
+	}
+	for _, s := range spans {
 		for i := s.From; i < s.To; i++ {
 			if values.IsNull(int(i)) {
 				c.n[s.Group]--
@@ -70,9 +73,7 @@ func (c *counts) Store() ([]arrow.Array, error) { return []arrow.Array{int64s(c.
 
 // int64s copies values into a column without NULLs.
 func int64s(values []int64) arrow.Array {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	b.AppendValues(values, nil)
-	return b.NewArray()
+	return fixedColumn(arrow.PrimitiveTypes.Int64, slices.Clone(values), nil)
 }
 
 // zeroed returns a slice of n zeros, in the memory of s where that is large enough.

@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"math/bits"
 	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
 )
 
 // exactSums holds exact sums of numbers for many groups: integers in units of 2^unit, large enough for every float64 (or every
@@ -24,6 +26,8 @@ type exactSums struct {
 	base   int
 	limbs  []uint64
 	odd    map[int]*oddSum
+
+	nulls []arrow.Array // the columns of nothing but NULLs that were stored last, which others share
 }
 
 // oddSum is a sum that does not fit the window.
@@ -139,8 +143,8 @@ func (s *exactSums) addFloats(g int, values []float64) {
 		low, carry = bits.Add64(low, m<<pos^sign, sign&1)
 		high, _ = bits.Add64(high, m>>1>>(63-pos)^sign, carry)
 	}
-	if o := s.odd[g]; o != nil {
-		o.addSigned(low, high, 64*(s.base+1))
+	if s.odd != nil && s.odd[g] != nil {
+		s.odd[g].addSigned(low, high, 64*(s.base+1))
 		return
 	}
 	l := s.limbs[g*sumWidth : (g+1)*sumWidth : (g+1)*sumWidth]

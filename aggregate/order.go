@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"bytes"
 	"cmp"
 	"math"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
@@ -25,10 +27,12 @@ type codec[T any] struct {
 	// keep returns v so that it lasts longer than its column.
 	keep   func(v T) T
 	append func(b array.Builder, v T)
+	// column builds a column of values, NULL where they are not valid.
+	column func(values []T, valid []bool) arrow.Array
 }
 
-// column builds a column of values, NULL where they are not valid.
-func (c *codec[T]) column(values []T, valid []bool) arrow.Array {
+// appended is column for values that are appended one by one.
+func (c *codec[T]) appended(values []T, valid []bool) arrow.Array {
 	b := array.NewBuilder(memory.DefaultAllocator, c.t.Arrow())
 	b.Reserve(len(values))
 	for i, v := range values {
@@ -39,6 +43,19 @@ func (c *codec[T]) column(values []T, valid []bool) arrow.Array {
 		}
 	}
 	return b.NewArray()
+}
+
+// fixedColumn returns a column in the memory of values, of which those at nulls are NULL.
+func fixedColumn[T arrow.FixedWidthType](t arrow.DataType, values []T, nulls []int) arrow.Array {
+	buffers := []*memory.Buffer{nil, memory.NewBufferBytes(arrow.GetBytes(values))}
+	if len(nulls) > 0 {
+		valid := bytes.Repeat([]byte{0xff}, (len(values)+7)/8)
+		for _, i := range nulls {
+			bitutil.ClearBit(valid, i)
+		}
+		buffers[0] = memory.NewBufferBytes(valid)
+	}
+	return array.MakeFromData(array.NewData(t, len(values), buffers, nil, len(nulls), 0))
 }
 
 // byType calls the function for the Go type in which the values of a scalar type are kept.
@@ -71,12 +88,21 @@ type scalars[R any] struct {
 	string    func(*codec[string]) R
 }
 
-func fixedCodec[T cmp.Ordered, A arrow.Array, B array.Builder](t feature.Type, values func(A) []T, add func(B, T), less func(a, b T) bool) *codec[T] {
+func fixedCodec[T number, A arrow.Array, B array.Builder](t feature.Type, values func(A) []T, add func(B, T), less func(a, b T) bool) *codec[T] {
 	return &codec[T]{
 		t:        t,
 		less:     less,
-		least:    func(best T, values []T) T { return leastOf(best, values, less) },
-		greatest: func(best T, values []T) T { return greatestOf(best, values, less) },
+		least:    leastOf[T],
+		greatest: greatestOf[T],
+		column: func(values []T, valid []bool) arrow.Array {
+			var nulls []int
+			for i, ok := range valid {
+				if !ok {
+					nulls = append(nulls, i)
+				}
+			}
+			return fixedColumn(t.Arrow(), slices.Clone(values), nulls)
+		},
 		read: func(a arrow.Array) ([]T, bool) {
 			column, ok := a.(A)
 			if !ok {
@@ -89,22 +115,36 @@ func fixedCodec[T cmp.Ordered, A arrow.Array, B array.Builder](t feature.Type, v
 	}
 }
 
-// leastOf returns the least of best and values; less decides where < and > do not, as between zeros and about NaN.
-func leastOf[T cmp.Ordered](best T, values []T, less func(a, b T) bool) T {
+// number is a type of numbers of one width.
+type number interface {
+	arrow.FixedWidthType
+	cmp.Ordered
+}
+
+// leastOf returns the least of best and values, of which NaN is the greatest.
+func leastOf[T cmp.Ordered](best T, values []T) T {
+	least := best
 	for _, v := range values {
-		if v < best || !(v > best) && less(v, best) {
+		least = min(least, v)
+	}
+	if least == least {
+		return least
+	}
+	for _, v := range values { // to min, NaN is less than any other
+		switch {
+		case best != best:
 			best = v
+		case v == v:
+			best = min(best, v)
 		}
 	}
 	return best
 }
 
-// greatestOf is leastOf for the greatest.
-func greatestOf[T cmp.Ordered](best T, values []T, less func(a, b T) bool) T {
+// greatestOf returns the greatest of best and values, as max has it.
+func greatestOf[T cmp.Ordered](best T, values []T) T {
 	for _, v := range values {
-		if v > best || !(v < best) && less(best, v) {
-			best = v
-		}
+		best = max(best, v)
 	}
 	return best
 }
@@ -117,6 +157,7 @@ func floatCodec[T float32 | float64, A arrow.Array, B array.Builder](t feature.T
 		}
 		return v
 	}
+	c.greatest = func(best T, values []T) T { return c.keep(greatestOf(best, values)) } // of two NaNs, max makes a third one
 	return c
 }
 
@@ -133,7 +174,7 @@ func lessFloat[T float32 | float64](a, b T) bool {
 }
 
 func boolCodec() *codec[bool] {
-	return &codec[bool]{
+	c := &codec[bool]{
 		t:        feature.Scalar(feature.Bool),
 		less:     func(a, b bool) bool { return !a && b },
 		least:    func(best bool, values []bool) bool { return best && !slices.Contains(values, false) },
@@ -152,18 +193,22 @@ func boolCodec() *codec[bool] {
 		keep:   func(v bool) bool { return v },
 		append: func(b array.Builder, v bool) { b.(*array.BooleanBuilder).Append(v) },
 	}
+	c.column = c.appended
+	return c
 }
 
 func textCodec(t feature.Type) *codec[string] {
-	return &codec[string]{
+	c := &codec[string]{
 		t:        t,
 		less:     cmp.Less[string],
-		least:    func(best string, values []string) string { return leastOf(best, values, cmp.Less) },
-		greatest: func(best string, values []string) string { return greatestOf(best, values, cmp.Less) },
+		least:    leastOf[string],
+		greatest: greatestOf[string],
 		read:     texts,
 		keep:     strings.Clone,
 		append:   func(b array.Builder, v string) { appendText(b, v) },
 	}
+	c.column = c.appended
+	return c
 }
 
 // texts returns the values of a column of text or bytes; they point into it.

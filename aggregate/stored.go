@@ -26,13 +26,13 @@ func exactColumns(name string) []feature.Field {
 
 // store returns the groups' sums as columns; n tells how many numbers are in each.
 func (s *exactSums) store(n []int64) []arrow.Array {
-	high := array.NewFloat64Builder(memory.DefaultAllocator)
-	high.Reserve(len(n))
+	high := make([]float64, len(n))
+	var nulls []int
 	var rests []remainder
 	rest := exactSums{unit: s.unit, width: s.width, below: s.below}
 	for g := range n {
 		if n[g] == 0 {
-			high.UnsafeAppendBoolToBitmap(false)
+			nulls = append(nulls, g)
 			continue
 		}
 		sum, ok := s.asFloat(g)
@@ -43,9 +43,9 @@ func (s *exactSums) store(n []int64) []arrow.Array {
 				rests = append(rests, r)
 			}
 		}
-		high.UnsafeAppend(sum)
+		high[g] = sum
 	}
-	return append([]arrow.Array{high.NewArray()}, storedRests(rests, len(n))...)
+	return append([]arrow.Array{fixedColumn(arrow.PrimitiveTypes.Float64, high, nulls)}, s.storedRests(rests, len(n))...)
 }
 
 // remainder is what is left of the sum of a group beside one float64.
@@ -56,10 +56,13 @@ type remainder struct {
 }
 
 // storedRests returns the columns of remainders, which ascend by group.
-func storedRests(rests []remainder, groups int) []arrow.Array {
+func (s *exactSums) storedRests(rests []remainder, groups int) []arrow.Array {
 	if len(rests) == 0 {
-		return []arrow.Array{array.MakeArrayOfNull(memory.DefaultAllocator, arrow.PrimitiveTypes.Float64, groups),
-			array.MakeArrayOfNull(memory.DefaultAllocator, arrow.BinaryTypes.Binary, groups)}
+		if s.nulls == nil || s.nulls[0].Len() < groups {
+			s.nulls = []arrow.Array{array.MakeArrayOfNull(memory.DefaultAllocator, arrow.PrimitiveTypes.Float64, groups),
+				array.MakeArrayOfNull(memory.DefaultAllocator, arrow.BinaryTypes.Binary, groups)}
+		}
+		return []arrow.Array{array.NewSlice(s.nulls[0], 0, int64(groups)), array.NewSlice(s.nulls[1], 0, int64(groups))}
 	}
 	low, exact := array.NewFloat64Builder(memory.DefaultAllocator), array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
 	for g := range groups {

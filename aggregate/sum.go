@@ -86,12 +86,14 @@ type floatSums struct{ realSums }
 func (s *floatSums) Add(values arrow.Array, _ Times, spans []Span) {
 	column := floats(values)
 	s.sum.placeFloats(column, 1)
-	for _, span := range spans {
-		if values.NullN() == 0 {
+	if values.NullN() == 0 {
+		for _, span := range spans {
 			s.sum.addFloats(int(span.Group), column[span.From:span.To])
 			s.n[span.Group] += int64(span.To - span.From)
-			continue
 		}
+		return
+	}
+	for _, span := range spans {
 		for i := span.From; i < span.To; i++ {
 			if values.IsValid(int(i)) {
 				s.sum.addFloat(int(span.Group), column[i])

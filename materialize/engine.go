@@ -367,6 +367,7 @@ func (e *Engine) readInto(ctx context.Context, p *planned, events feature.Range,
 		if err != nil {
 			return fmt.Errorf("%s, rows from %d: %w", b.File, b.FirstRow, err)
 		}
+		defer rows.Release()
 		clock.Stop(rows.NumRows(), 0)
 		w.filtered += b.Record.NumRows() - rows.NumRows()
 		if rows.NumRows() == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/interleave"
@@ -35,7 +36,8 @@ type sorter interface {
 
 // feeder takes rows from one goroutine.
 type feeder interface {
-	// add takes a batch with the view's columns, in source order. place is its own, and greater than those of batches before it in the source.
+	// add takes a batch with the view's columns, in source order. place is its own, and greater than those of batches before it in the source. What is
+	// kept of the batch is retained.
 	add(ctx context.Context, place int64, batch arrow.RecordBatch) error
 	// close is called after the last add.
 	close(ctx context.Context) error
@@ -300,20 +302,23 @@ func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
 		order[next[at]] = uint32(i)
 		next[at]++
 	}
-	p.batch = taken(p.batch, order)
+	if !slices.IsSorted(bucket) {
+		defer p.batch.Release()
+		p.batch = taken(p.batch, order)
+	}
 	clock.Stop(0, 0)
 	return p
 }
 
 // taken returns the given rows of a batch.
 func taken(batch arrow.RecordBatch, rows []uint32) arrow.RecordBatch {
-	return array.NewRecordBatch(batch.Schema(), takenColumns(batch.Columns(), rows), int64(len(rows)))
+	return array.NewRecordBatch(batch.Schema(), takenColumns(memory.DefaultAllocator, batch.Columns(), rows), int64(len(rows)))
 }
 
-func takenColumns(columns []arrow.Array, rows []uint32) []arrow.Array {
+func takenColumns(m memory.Allocator, columns []arrow.Array, rows []uint32) []arrow.Array {
 	out := make([]arrow.Array, len(columns))
 	for i, c := range columns {
-		out[i] = interleave.Take(c, rows)
+		out[i] = interleave.Take(m, c, rows)
 	}
 	return out
 }
@@ -329,6 +334,7 @@ type sortFeeder[K keysort.Ordered] struct {
 }
 
 func (f *sortFeeder[K]) add(ctx context.Context, place int64, batch arrow.RecordBatch) error {
+	batch.Retain()
 	p := piece{place: place, batch: batch, bytes: recordBytes(batch)}
 	b, pieces := f.sort.admit(p)
 	for _, p := range pieces {

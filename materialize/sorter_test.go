@@ -59,6 +59,7 @@ func TestSorterAgreesWithStableSort(t *testing.T) {
 			if err := rapid.SampledFrom(feeders).Draw(t, "feeder").add(context.Background(), int64(i), batches[i]); err != nil {
 				t.Fatal(err)
 			}
+			batches[i].Release()
 		}
 		for _, f := range feeders {
 			if err := f.close(context.Background()); err != nil {

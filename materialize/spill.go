@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -106,6 +107,10 @@ func joined(schema *arrow.Schema, pieces []piece, from, to int, m memory.Allocat
 	for c := range columns {
 		for i, p := range parts {
 			of[i] = p.Column(c)
+		}
+		if !slices.ContainsFunc(of, func(a arrow.Array) bool { return a.NullN() < a.Len() }) {
+			columns[c] = array.MakeArrayOfNull(memory.DefaultAllocator, of[0].DataType(), int(rows)) // not in m: others may share them
+			continue
 		}
 		var err error
 		if columns[c], err = array.Concatenate(of, m); err != nil {

@@ -26,6 +26,8 @@ type tiler[K keysort.Ordered] struct {
 	keysOf  func([]arrow.Array, int) []K
 	schema  *arrow.Schema
 	states  []aggregate.States
+	ids     []tileID[K]      // of the rows at hand, in memory that serves again
+	spans   []aggregate.Span // of each tile
 }
 
 // tileID tells a tile from others of one view.
@@ -102,7 +104,7 @@ func (t *tiler[K]) keys(rows arrow.RecordBatch, spans []aggregate.Span) []arrow.
 	for i, s := range spans {
 		first[i] = uint32(s.From)
 	}
-	return takenColumns(rows.Columns()[:len(t.view.Keys)], first)
+	return takenColumns(memory.DefaultAllocator, rows.Columns()[:len(t.view.Keys)], first)
 }
 
 // merged returns the tiles that sorted partial tiles make. One that is alone is stored as it is.
@@ -150,10 +152,10 @@ func (t *tiler[K]) folded(partial arrow.RecordBatch, spans []aggregate.Span, ids
 // each returns what do makes of rows, as many at a time as have about sortedBatchRows: it is handed the tiles that they are in, and which rows are in each.
 func (t *tiler[K]) each(rows arrow.RecordBatch, do func(rows arrow.RecordBatch, ids []tileID[K], spans []aggregate.Span) (arrow.RecordBatch, error)) (out []arrow.RecordBatch, err error) {
 	times, tile, first := t.timesOf(rows), feature.Range{From: 1, To: 0}, 0
-	var ids []tileID[K]
-	var spans []aggregate.Span
+	ids, spans := t.ids[:0], t.spans[:0]
 	flush := func(end int) error {
 		made, err := do(rows.NewSlice(int64(first), int64(end)), ids, spans)
+		t.ids, t.spans = ids, spans
 		out, ids, spans, first = append(out, made), ids[:0], spans[:0], end
 		return err
 	}
@@ -187,11 +189,11 @@ func (t *tiler[K]) each(rows arrow.RecordBatch, do func(rows arrow.RecordBatch, 
 // stored returns the tiles of the states as they are stored.
 func (t *tiler[K]) stored(keys []arrow.Array, ids []tileID[K]) (arrow.RecordBatch, error) {
 	columns := append(make([]arrow.Array, 0, t.schema.NumFields()), keys...)
-	times := func(of func(tileID[K]) int64) arrow.Array {
+	times := func(of func(*tileID[K]) int64) arrow.Array {
 		b := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
 		b.Reserve(len(ids))
-		for _, id := range ids {
-			if v := of(id); v != unknownCreated {
+		for i := range ids {
+			if v := of(&ids[i]); v != unknownCreated {
 				b.UnsafeAppend(arrow.Timestamp(v))
 			} else {
 				b.UnsafeAppendBoolToBitmap(false)
@@ -199,9 +201,9 @@ func (t *tiler[K]) stored(keys []arrow.Array, ids []tileID[K]) (arrow.RecordBatc
 		}
 		return b.NewArray()
 	}
-	columns = append(columns, times(func(id tileID[K]) int64 { return id.label }))
+	columns = append(columns, times(func(id *tileID[K]) int64 { return id.label }))
 	if t.view.HasCreatedTime {
-		columns = append(columns, times(func(id tileID[K]) int64 { return id.created }))
+		columns = append(columns, times(func(id *tileID[K]) int64 { return id.created }))
 	}
 	for i, s := range t.states {
 		stored, err := s.Store()

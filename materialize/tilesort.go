@@ -3,13 +3,12 @@ package materialize
 import (
 	"context"
 	"errors"
-	"hash/maphash"
-	"math/bits"
 	"slices"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/aggregate"
 	"github.com/asof-store/asof/feature"
@@ -28,6 +27,7 @@ type tileSorter struct {
 
 	chosen  sync.Once
 	partial bool
+	tilers  sync.Pool // of tilesOf
 }
 
 // newTileSorter returns a sorter for the tiles of a view; rows is the view of the rows that they are made of.
@@ -57,10 +57,19 @@ func (s *tileSorter) tilesOf(rows arrow.RecordBatch) ([]arrow.RecordBatch, error
 func tilesOf[K keysort.Ordered](s *tileSorter, keysOf func([]arrow.Array, int) []K, rows arrow.RecordBatch) ([]arrow.RecordBatch, error) {
 	clock := s.options.stats.Start(stages.Compute)
 	defer clock.Stop(0, 0)
+	of := s.rowsView
 	if s.partial {
-		return newTiler(s.view, s.view, s.specs, keysOf).merged(rows)
+		of = s.view
 	}
-	return newTiler(s.view, s.rowsView, s.specs, keysOf).tiles(rows)
+	t, ok := s.tilers.Get().(*tiler[K])
+	if !ok {
+		t = newTiler(s.view, of, s.specs, keysOf)
+	}
+	defer s.tilers.Put(t)
+	if s.partial {
+		return t.merged(rows)
+	}
+	return t.tiles(rows)
 }
 
 // feeder returns one for another goroutine.
@@ -76,11 +85,14 @@ type tileFeeder[K keysort.Ordered] struct {
 	of     *tileSorter
 	to     feeder // nil before the first rows
 	tiler  *tiler[K]
-	groups tileGroups[K]
+	groups *tileGroups[K]
+	first  []uint32 // row of each group
+	ids    []tileID[K]
+	inputs arena // of the rows at hand, in the order of their groups
 }
 
 func newTileFeeder[K keysort.Ordered](s *tileSorter, keysOf func([]arrow.Array, int) []K) *tileFeeder[K] {
-	return &tileFeeder[K]{of: s, tiler: newTiler(s.view, s.rowsView, s.specs, keysOf), groups: tileGroups[K]{seed: maphash.MakeSeed()}}
+	return &tileFeeder[K]{of: s, tiler: newTiler(s.view, s.rowsView, s.specs, keysOf), groups: newTileGroups[K](s.view)}
 }
 
 func (f *tileFeeder[K]) add(ctx context.Context, place int64, rows arrow.RecordBatch) error {
@@ -90,10 +102,10 @@ func (f *tileFeeder[K]) add(ctx context.Context, place int64, rows arrow.RecordB
 		clock.Stop(0, 0)
 		return f.to.add(ctx, place, rows)
 	}
-	f.number(rows, int(rows.NumRows()))
+	f.groups.number(f.headOf(rows))
 	tiles, err := f.partialTiles(rows)
 	if overflow := (*aggregate.OverflowError)(nil); errors.As(err, &overflow) { // of a part of a tile, of which the rest may be negative
-		f.groups.apart()
+		f.groups.apart(f.headOf(rows))
 		tiles, err = f.partialTiles(rows)
 	}
 	clock.Stop(0, 0)
@@ -105,30 +117,33 @@ func (f *tileFeeder[K]) add(ctx context.Context, place int64, rows arrow.RecordB
 
 // partialTiles returns a tile of each group of rows.
 func (f *tileFeeder[K]) partialTiles(rows arrow.RecordBatch) (arrow.RecordBatch, error) {
-	order, spans := f.groups.order()
-	first, ids := make([]uint32, len(spans)), make([]tileID[K], len(spans))
-	events, tile := f.tiler.timesOf(rows).Events, feature.Range{From: 1, To: 0}
-	for i, s := range spans {
-		first[i] = order[s.From]
-		if event := feature.Time(events[first[i]]); !tile.Contains(event) {
-			tile = f.of.view.TileOf(event)
-		}
-		ids[i] = tileID[K]{label: int64(tile.To), created: unknownCreated}
+	g := f.groups
+	f.first, f.ids = f.first[:0], f.ids[:0]
+	for i, s := range g.spans {
+		f.first, f.ids = append(f.first, g.order[s.From]), append(f.ids, tileID[K]{label: g.labels[i], created: unknownCreated})
 	}
 	columns, inputs := slices.Clone(rows.Columns()), len(rows.Columns())-len(f.of.rowsView.Features)
-	copy(columns[inputs:], takenColumns(columns[inputs:], order))
-	f.tiler.add(array.NewRecordBatch(rows.Schema(), columns, rows.NumRows()), aggregate.Times{}, spans)
-	return f.tiler.stored(takenColumns(columns[:len(f.of.view.Keys)], first), ids)
+	f.inputs.forget()
+	copy(columns[inputs:], takenColumns(&f.inputs, columns[inputs:], g.order))
+	grouped := array.NewRecordBatch(rows.Schema(), columns, rows.NumRows())
+	defer grouped.Release()
+	f.tiler.add(grouped, aggregate.Times{}, g.spans)
+	return f.tiler.stored(takenColumns(memory.DefaultAllocator, columns[:len(f.of.view.Keys)], f.first), f.ids)
 }
 
 // begin chooses, by the first rows of all, what is to be sorted.
 func (f *tileFeeder[K]) begin(rows arrow.RecordBatch) {
 	f.of.chosen.Do(func() {
-		if !f.of.mergeable() || !f.number(rows, int(rows.NumRows())/partialShare) {
+		if !f.of.mergeable() {
+			return
+		}
+		f.groups.number(f.headOf(rows))
+		tiles := int64(len(f.groups.spans))
+		if tiles*partialShare > rows.NumRows() {
 			return
 		}
 		o := f.of.options
-		o.tiles, o.rows = nil, o.rows*int64(len(f.groups.sizes))/rows.NumRows()
+		o.tiles, o.rows = nil, o.rows*tiles/rows.NumRows()
 		f.of.partial, f.of.sorter = true, newSorter(f.of.view, o)
 	})
 	if f.to == nil {
@@ -136,9 +151,9 @@ func (f *tileFeeder[K]) begin(rows arrow.RecordBatch) {
 	}
 }
 
-// number gives each row its group; false where there are more groups than so many.
-func (f *tileFeeder[K]) number(rows arrow.RecordBatch, most int) bool {
-	return f.groups.number(f.of.view, keysort.HeadOf(rows, len(f.of.view.Keys), false, f.tiler.keysOf), most)
+// headOf returns what tells which tiles rows are in.
+func (f *tileFeeder[K]) headOf(rows arrow.RecordBatch) keysort.Head[K] {
+	return keysort.HeadOf(rows, len(f.of.view.Keys), false, f.tiler.keysOf)
 }
 
 func (f *tileFeeder[K]) close(ctx context.Context) error {
@@ -146,119 +161,4 @@ func (f *tileFeeder[K]) close(ctx context.Context) error {
 		return nil
 	}
 	return f.to.close(ctx)
-}
-
-// tileGroups finds out which rows are in one tile, in whatever order they come.
-type tileGroups[K keysort.Ordered] struct {
-	seed   maphash.Seed
-	sizes  []int32 // rows of each group, of which there is one for each tile, in the order of their first rows
-	of     []int32 // the group of each row
-	places []tilePlace[K]
-	tiles  [hashedRows]int64 // of the rows at hand
-	hashes [hashedRows]uint64
-}
-
-// tilePlace is a place of a hash table, in which a tile lies at its hash or behind.
-type tilePlace[K keysort.Ordered] struct {
-	key   K
-	tile  int64
-	group int32 // one more; 0: none
-}
-
-// hashedRows is how many rows are hashed at a time: their hashes fit the first-level cache.
-const hashedRows = 1 << 10
-
-// number gives each row its group. It returns false where there are more than so many.
-func (g *tileGroups[K]) number(view *feature.View, h keysort.Head[K], most int) bool {
-	g.sizes, g.of = g.sizes[:0], slices.Grow(g.of[:0], len(h.Keys))[:len(h.Keys)]
-	clear(g.places)
-	for row, key := range h.Keys {
-		at := row % hashedRows
-		if at == 0 {
-			n := min(hashedRows, len(h.Keys)-row)
-			numberTiles(view, h.Events[row:row+n], g.tiles[:])
-			g.hash(h.Keys[row:row+n], g.tiles[:n])
-		}
-		if 2*len(g.sizes) >= len(g.places) {
-			g.grow()
-		}
-		p := g.place(key, g.tiles[at], g.hashes[at])
-		if p.group == 0 {
-			if len(g.sizes) == most {
-				return false
-			}
-			g.sizes = append(g.sizes, 0)
-			*p = tilePlace[K]{key, g.tiles[at], int32(len(g.sizes))}
-		}
-		g.sizes[p.group-1]++
-		g.of[row] = p.group - 1
-	}
-	return true
-}
-
-// place returns the place of a tile, or the one that it is to have.
-func (g *tileGroups[K]) place(key K, tile int64, hash uint64) *tilePlace[K] {
-	for mask := uint64(len(g.places) - 1); ; hash++ {
-		if p := &g.places[hash&mask]; p.group == 0 || p.tile == tile && p.key == key {
-			return p
-		}
-	}
-}
-
-// grow doubles the table.
-func (g *tileGroups[K]) grow() {
-	old := g.places
-	g.places = make([]tilePlace[K], max(hashedRows, 2*len(old)))
-	hashes := g.hashes
-	for _, p := range old {
-		if p.group > 0 {
-			g.hash([]K{p.key}, []int64{p.tile})
-			*g.place(p.key, p.tile, g.hashes[0]) = p
-		}
-	}
-	g.hashes = hashes
-}
-
-// hash fills in the hashes of rows.
-func (g *tileGroups[K]) hash(keys []K, tiles []int64) {
-	switch keys := any(keys).(type) {
-	case []int64:
-		for i, key := range keys {
-			g.hashes[i] = mixed(uint64(key), uint64(tiles[i]))
-		}
-	case []string:
-		for i, key := range keys {
-			g.hashes[i] = mixed(maphash.String(g.seed, key), uint64(tiles[i]))
-		}
-	}
-}
-
-// mixed returns a hash of two numbers, as wyhash (Wang Yi) makes it.
-func mixed(a, b uint64) uint64 {
-	high, low := bits.Mul64(a^0xa0761d6478bd642f, b^0xe7037ed1a0b428db)
-	return high ^ low
-}
-
-// apart gives each row a group of its own.
-func (g *tileGroups[K]) apart() {
-	g.sizes = g.sizes[:0]
-	for row := range g.of {
-		g.of[row], g.sizes = int32(row), append(g.sizes, 1)
-	}
-}
-
-// order returns the rows that were numbered last, those of a group together and in the order in which they came, and which of them are those of each group.
-func (g *tileGroups[K]) order() ([]uint32, []aggregate.Span) {
-	spans, next := make([]aggregate.Span, len(g.sizes)), int32(0)
-	for i, n := range g.sizes {
-		spans[i] = aggregate.Span{Group: int32(i), From: next, To: next}
-		next += n
-	}
-	order := make([]uint32, len(g.of))
-	for row, group := range g.of {
-		s := &spans[group]
-		order[s.To] = uint32(row)
-		s.To++
-	}
-	return order, spans
 }

@@ -65,9 +65,11 @@ func sortedTiles(t testing.TB, view, rowsView *feature.View, budget int64, batch
 	defer func() { _ = s.close() }()
 	feeders := []feeder{s.feeder(), s.feeder(), s.feeder()}
 	for i, rows := range batches {
-		if err := feeders[i%2].add(t.Context(), int64(i), tileRows(t, rowsView, rows)); err != nil {
+		batch := tileRows(t, rowsView, rows)
+		if err := feeders[i%2].add(t.Context(), int64(i), batch); err != nil {
 			t.Fatal(err)
 		}
+		batch.Release()
 	}
 	for _, f := range feeders {
 		if err := f.close(t.Context()); err != nil {
@@ -209,17 +211,33 @@ func TestWhenPartialTilesAreSorted(t *testing.T) {
 	}
 }
 
-// TestTilesOfOneHash: tiles that have a place of the table in common are others if their keys or times are.
-func TestTilesOfOneHash(t *testing.T) {
-	g := tileGroups[int64]{}
-	g.grow()
-	for group, tile := range []tilePlace[int64]{{key: 1, tile: 1}, {key: 2, tile: 1}, {key: 1, tile: 2}} {
-		for _, known := range []int32{0, int32(group + 1)} {
-			p := g.place(tile.key, tile.tile, 5)
-			if p.group != known {
-				t.Errorf("key %d of tile %d is group %d, want %d", tile.key, tile.tile, p.group, known)
+// TestNumbering: values are numbered in the order in which they come first, whether or not all of them have one hash, and anew once they are forgotten.
+func TestNumbering(t *testing.T) {
+	alike := func(hashes []uint64, of []int64) {
+		for i := range of {
+			hashes[i] = math.MaxUint64
+		}
+	}
+	for name, fill := range map[string]func([]uint64, []int64){"keys": keyHashes[int64](), "of one hash": alike} {
+		n := newNumbering(fill)
+		for range 2 {
+			n.forget()
+			for from := range int64(3) { // of which the second half is known from the second time on
+				var values []int64
+				for i := range int64(hashedRows / 2) {
+					values = append(values, -7*(from*hashedRows/2+i), -7*(from*hashedRows/2+i+hashedRows/2))
+				}
+				numbers := make([]int32, len(values))
+				n.number(values, numbers)
+				for i, v := range values {
+					if n.values[numbers[i]] != v || from == 0 && int(numbers[i]) != i {
+						t.Fatalf("%s: value %d, the %d-th, has the number %d, which is that of %d", name, v, i, numbers[i], n.values[numbers[i]])
+					}
+				}
 			}
-			*p = tilePlace[int64]{tile.key, tile.tile, int32(group + 1)}
+			if want := 2 * hashedRows; len(n.values) != want {
+				t.Errorf("%s: %d values are numbered, want %d", name, len(n.values), want)
+			}
 		}
 	}
 }
@@ -233,13 +251,15 @@ func TestMoreTilesThanAreMadeAtOnce(t *testing.T) {
 		for i := range keys * perTile {
 			rows = append(rows, tileRow{key: int64(i % keys), event: 5, x: float64(i % keys)})
 		}
-		got, partial, err := sortedTiles(t, view, rowsView, 1<<30, [][]tileRow{rows, rows})
-		if err != nil || partial != (perTile == 4) || len(got) != keys {
-			t.Fatalf("%d tiles, partial %v, %v", len(got), partial, err)
-		}
-		for i, text := range got {
-			if want := fmt.Sprintf("%d 1970-01-01T00:00:00.00001Z %v NULL NULL", i, 2*perTile*i); text != want {
-				t.Fatalf("tile %d is %q, not %q", i, text, want)
+		for _, budget := range []int64{1 << 30, 1 << 22} { // one bucket, and several, of which the memory serves again
+			got, partial, err := sortedTiles(t, view, rowsView, budget, [][]tileRow{rows, rows})
+			if err != nil || partial != (perTile == 4) || len(got) != keys {
+				t.Fatalf("%d tiles, partial %v, %v", len(got), partial, err)
+			}
+			for i, text := range got {
+				if want := fmt.Sprintf("%d 1970-01-01T00:00:00.00001Z %v NULL NULL", i, 2*perTile*i); text != want {
+					t.Fatalf("tile %d is %q, not %q", i, text, want)
+				}
 			}
 		}
 	}

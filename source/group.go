@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -55,9 +54,7 @@ func (r *fileReader) constant(f folder, t feature.Type) (input, error) {
 
 // readGroup reads a row group batch by batch.
 func (r *fileReader) readGroup(ctx context.Context, group int, g parquetio.RowGroup) error {
-	for i := range r.inputs {
-		r.inputs[i].scanner = nil
-	}
+	defer r.freeScanners()
 	_, _, bounded := r.eventBounds(group)
 	for from := 0; from < g.Rows; from += r.batchRows {
 		if err := ctx.Err(); err != nil {
@@ -73,6 +70,16 @@ func (r *fileReader) readGroup(ctx context.Context, group int, g parquetio.RowGr
 		}
 	}
 	return nil
+}
+
+// freeScanners gives the memory of the pages of a row group back.
+func (r *fileReader) freeScanners() {
+	for i := range r.inputs {
+		if s := r.inputs[i].scanner; s != nil {
+			s.Free()
+			r.inputs[i].scanner = nil
+		}
+	}
 }
 
 // batch is a stretch of a row group of which some rows are wanted.
@@ -135,7 +142,11 @@ func (b *batch) selectEvents(observe bool) error {
 	nullable := events.NullN() > 0
 	from, to := arrow.Timestamp(b.request.Range.From), arrow.Timestamp(b.request.Range.To)
 	if !nullable {
-		if least, most := slices.Min(times), slices.Max(times); from <= least && most <= to { // all of them, as nearly always
+		least, most := times[0], times[0]
+		for _, t := range times {
+			least, most = min(least, t), max(most, t)
+		}
+		if from <= least && most <= to { // all of them, as nearly always
 			if observe {
 				b.widen(feature.Time(least), feature.Time(most))
 			}
@@ -160,6 +171,7 @@ func (b *batch) selectEvents(observe bool) error {
 	b.event = events
 	if b.rows < rows {
 		b.event = gather(times, b.spans, b.span.From, b.rows)
+		events.Release()
 	}
 	return nil
 }
@@ -220,6 +232,10 @@ func (b *batch) emit() error {
 	b.stats.Rows += int64(b.rows)
 	b.stat.RowsRead += int64(b.rows)
 	record := array.NewRecordBatch(b.schema, columns, int64(b.rows))
+	defer record.Release()
+	for _, c := range columns {
+		c.Release() // the record holds it
+	}
 	b.clock.Stop(int64(b.rows), 0)
 	return b.yield(Batch{Record: record, File: b.stat.Path, FirstRow: b.first + int64(b.spans[0].From), group: b.first, spans: b.spans})
 }

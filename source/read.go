@@ -19,6 +19,8 @@ import (
 // files, then by row. Row groups whose statistics place them outside the range are not read. Memory does not
 // grow with the size of a file, but with the batch and the widest page.
 //
+// A batch is lent to yield, which has to retain what it keeps of it: its memory serves the batches to come.
+//
 // An error of yield ends the read and is returned as it is. So does a column that cannot be read as the type wanted,
 // or that no file has (ErrInvalid), and a damaged file (ErrCorrupt); batches handed out before an error are true
 // but not all. A file that changes while it is read, or has changed since its survey, is ErrUnavailable.
@@ -55,6 +57,7 @@ type reader struct {
 	folderKinds           map[string]feature.Kind
 	schema                *arrow.Schema
 	batchRows             int
+	memory                *parquetio.Memory // of batches, which is that of batches before
 
 	found []bool // per column: some file or folder has it
 	names map[string]bool
@@ -62,7 +65,8 @@ type reader struct {
 }
 
 func newReader(spec *Spec, request *Request, files []FileStat, yield func(Batch) error) *reader {
-	r := &reader{spec: spec, request: request, yield: yield, folderKinds: folderTypes(files), batchRows: request.BatchRows, names: map[string]bool{}}
+	r := &reader{spec: spec, request: request, yield: yield, folderKinds: folderTypes(files), batchRows: request.BatchRows,
+		memory: &parquetio.Memory{}, names: map[string]bool{}}
 	if r.batchRows <= 0 {
 		r.batchRows = BatchRows
 	}
@@ -124,6 +128,7 @@ func (r *reader) openFile(stat *FileStat) (*fileReader, error) {
 		return nil, r.spec.changedSince(stat, r.spec.wrap(err))
 	}
 	clock.Stop(0, 0)
+	f.UseMemory(r.memory)
 	stat.RowsRead, stat.Rows = 0, f.Rows()
 	fr := &fileReader{reader: r, file: f, stat: stat, inputs: make([]input, len(r.columns))}
 	for _, c := range f.Columns() {

@@ -61,7 +61,7 @@ type Request struct {
 // Batch is a piece of one file.
 type Batch struct {
 	// Record has the columns event_time, created_time if the source has one, then the request's Keys and Columns
-	// under their paths. It may be kept: it is never changed.
+	// under their paths. What is to be kept of it has to be retained.
 	Record arrow.RecordBatch
 	File   string // relative to Root
 	// FirstRow is the number in the file (from 0) of the row from which on the batch's rows come, in order.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
@@ -340,6 +341,40 @@ func TestRowNumbers(t *testing.T) {
 				t.Fatalf("%d rows, %v", seen, err)
 			}
 		}
+	}
+}
+
+// TestBatchesAreLent: a batch that is retained stays as it is while others are read, and the memory of one that is not serves again.
+func TestBatchesAreLent(t *testing.T) {
+	const batchRows, batches = 1 << 13, 6
+	root := t.TempDir()
+	write(t, root, "1.parquet", visits(1, make([]int, batchRows*batches)...))
+	spec := Spec{Name: "visits", Root: root, Glob: "*.parquet", EventTime: "t"}
+	request := Request{Range: always, Columns: []feature.Field{field("value", feature.Float64)}, BatchRows: batchRows}
+	var kept []arrow.RecordBatch
+	read, places := 0, map[*float64]bool{}
+	_, err := Read(context.Background(), spec, request, func(b Batch) error {
+		places[&b.Record.Column(1).(*array.Float64).Float64Values()[0]] = true
+		if read++; read%2 == 0 {
+			b.Record.Retain()
+			kept = append(kept, b.Record)
+		}
+		return nil
+	})
+	if err != nil || read != batches || len(places) == batches {
+		t.Fatalf("%d batches in %d places, %v", read, len(places), err)
+	}
+	seen := map[float64]bool{} // visits number their rows
+	for _, record := range kept {
+		for _, v := range record.Column(1).(*array.Float64).Float64Values() {
+			if seen[v] {
+				t.Fatalf("row %v is in two batches", v)
+			}
+			seen[v] = true
+		}
+	}
+	if len(seen) != len(kept)*batchRows {
+		t.Errorf("%d batches have %d rows", len(kept), len(seen))
 	}
 }
 

@@ -10,11 +10,11 @@ import (
 )
 
 // Rows returns an array whose row i is row row[i] of sources[from[i]]. The sources, at least one, have one type: that of a
-// feature type (see feature.Type.Arrow). The result shares no memory with them. Time and memory are linear in the result,
+// feature type (see feature.Type.Arrow). The result shares no memory with them, unless it has nothing but NULLs. Time and memory are linear in the result,
 // whatever the size of the sources.
 func Rows(sources []arrow.Array, from, row []int32) arrow.Array {
 	if allNull(sources...) {
-		return array.MakeArrayOfNull(memory.DefaultAllocator, sources[0].DataType(), len(row))
+		return nullsOf(sources[0], len(row))
 	}
 	switch sources[0].(type) {
 	case *array.Int32:
@@ -42,6 +42,14 @@ func Rows(sources []arrow.Array, from, row []int32) arrow.Array {
 // allNull reports whether the sources have nothing but NULLs.
 func allNull(sources ...arrow.Array) bool {
 	return !slices.ContainsFunc(sources, func(s arrow.Array) bool { return s.NullN() < s.Len() })
+}
+
+// nullsOf returns n rows of a source that has nothing but NULLs.
+func nullsOf(source arrow.Array, n int) arrow.Array {
+	if n <= source.Len() {
+		return array.NewSlice(source, 0, int64(n))
+	}
+	return array.MakeArrayOfNull(memory.DefaultAllocator, source.DataType(), n)
 }
 
 func fixed[T any](sources []arrow.Array, from, row []int32, bytes func([]T) []byte, of func(arrow.Array) []T) arrow.Array {

@@ -45,7 +45,7 @@ func TestRows(t *testing.T) {
 // checkTake holds the gather from one source against asking it for its rows.
 func checkTake(t *rapid.T, source arrow.Array) {
 	rows := rapid.SliceOf(rapid.Uint32Range(0, uint32(source.Len()-1))).Draw(t, "rows of one")
-	got := Take(source, rows)
+	got := Take(memory.DefaultAllocator, source, rows)
 	if got.Len() != len(rows) || !arrow.TypeEqual(got.DataType(), source.DataType()) {
 		t.Fatalf("%d rows of %s, want %d of %s", got.Len(), got.DataType(), len(rows), source.DataType())
 	}

@@ -1,28 +1,30 @@
 package interleave
 
 import (
+	"unsafe"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// Take returns an array whose row i is row rows[i] of source, as [Rows] does of one source.
-func Take(source arrow.Array, rows []uint32) arrow.Array {
+// Take returns an array whose row i is row rows[i] of source, as [Rows] does of one source. Numbers have memory of m.
+func Take(m memory.Allocator, source arrow.Array, rows []uint32) arrow.Array {
 	if allNull(source) {
-		return array.MakeArrayOfNull(memory.DefaultAllocator, source.DataType(), len(rows))
+		return nullsOf(source, len(rows))
 	}
 	if source.NullN() == 0 {
 		switch s := source.(type) {
 		case *array.Int32:
-			return taken(s, rows, arrow.Int32Traits.CastToBytes, s.Int32Values())
+			return taken(m, s, rows, s.Int32Values())
 		case *array.Int64:
-			return taken(s, rows, arrow.Int64Traits.CastToBytes, s.Int64Values())
+			return taken(m, s, rows, s.Int64Values())
 		case *array.Float32:
-			return taken(s, rows, arrow.Float32Traits.CastToBytes, s.Float32Values())
+			return taken(m, s, rows, s.Float32Values())
 		case *array.Float64:
-			return taken(s, rows, arrow.Float64Traits.CastToBytes, s.Float64Values())
+			return taken(m, s, rows, s.Float64Values())
 		case *array.Timestamp:
-			return taken(s, rows, arrow.TimestampTraits.CastToBytes, s.TimestampValues())
+			return taken(m, s, rows, s.TimestampValues())
 		}
 	}
 	row := make([]int32, len(rows))
@@ -32,11 +34,12 @@ func Take(source arrow.Array, rows []uint32) arrow.Array {
 	return Rows([]arrow.Array{source}, make([]int32, len(rows)), row)
 }
 
-func taken[T any](source arrow.Array, rows []uint32, bytes func([]T) []byte, values []T) arrow.Array {
-	out := make([]T, len(rows))
+func taken[T arrow.FixedWidthType](m memory.Allocator, source arrow.Array, rows []uint32, values []T) arrow.Array {
+	buffer := memory.NewBufferWithAllocator(m.Allocate(len(rows)*int(unsafe.Sizeof(*new(T)))), m)
+	out := arrow.GetData[T](buffer.Bytes())
 	for i, r := range rows {
 		out[i] = values[r]
 	}
-	data := array.NewData(source.DataType(), len(rows), []*memory.Buffer{nil, memory.NewBufferBytes(bytes(out))}, nil, 0, 0)
+	data := array.NewData(source.DataType(), len(rows), []*memory.Buffer{nil, buffer}, nil, 0, 0)
 	return array.MakeFromData(data)
 }

@@ -71,6 +71,9 @@ func (s *Scanner) Skip(n int) error {
 	return err
 }
 
+// Free gives the memory of pages back, and ends the scan.
+func (s *Scanner) Free() { s.cursor.free() }
+
 // Row returns the row that comes next.
 func (s *Scanner) Row() int { return s.row }
 
