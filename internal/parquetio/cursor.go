@@ -145,6 +145,7 @@ type columnCursor[T any] struct {
 	level  int // next of levels
 
 	indexed indexedSink[T] // nil: values of a dictionary are looked up here
+	runs    runsSink[T]    // nil: runs of places in a dictionary are decoded here
 	plain   plainSink      // nil: plain values are decoded here
 
 	scratch        []T // what values was decoded into
@@ -160,6 +161,7 @@ func newCursor[T any](f *File, group int, c *column, t feature.Type, decode deco
 		return &listCursor[T]{columnCursor: cc}
 	}
 	cc.indexed, _ = s.(indexedSink[T])
+	cc.runs, _ = s.(runsSink[T])
 	return cc
 }
 
@@ -304,11 +306,10 @@ func (c *columnCursor[T]) loadDictionary(p *page) error {
 	if p.encoding != format.Plain && p.encoding != format.PlainDictionary {
 		return c.walk.corrupt("a dictionary in the encoding %s", p.encoding)
 	}
-	body, err := c.walk.load(p)
+	own, err := c.walk.loadToKeep(p)
 	if err != nil {
 		return err
 	}
-	own := append(make([]byte, 0, len(body)+bodySlack), body...)
 	if c.dict, err = c.decode(make([]T, 0), format.Plain, own, p.values); err != nil {
 		return c.fail(fmt.Errorf("dictionary: %w", err))
 	}
@@ -362,11 +363,15 @@ func (c *columnCursor[T]) load(p *page, wanted int) error {
 
 // loadValues decodes the count values of p, of which the first so many rows are wanted, or leaves that to the sink.
 func (c *columnCursor[T]) loadValues(p *page, body []byte, count, wanted int) (err error) {
+	all := c.defs == nil && p.values <= wanted
+	if all && c.runs != nil && isDictionary(p.encoding) {
+		c.in = inSink
+		return c.runs.addRuns(c.dict, body, count)
+	}
 	if c.defs == nil && wanted > 0 && c.indexed != nil && isDictionary(p.encoding) {
 		c.in, c.indices = inIndices, sized(c.indices, count)
 		return decodeIndices(c.indices, body)
 	}
-	all := c.defs == nil && p.values <= wanted
 	if all && c.plain != nil && p.encoding == format.Plain {
 		c.in = inSink
 		return c.plain.addPlain(body, count)

@@ -105,6 +105,8 @@ type runSink[T any] struct {
 	keep func(T) T // makes a value outlast its page
 	last T
 	new  []T
+
+	places []int32 // of a run of a dictionary's
 }
 
 func (s *runSink[T]) reserve(int)   {}
@@ -129,21 +131,69 @@ func (s *runSink[T]) add(values []T) {
 // addIndexed compares places in dict, and values only where these differ: a dictionary may have one twice.
 func (s *runSink[T]) addIndexed(dict []T, indices []int32) error {
 	s.new = s.new[:0]
-	last := s.last
-	for i, k := range indices {
-		if i > 0 && k == indices[i-1] {
+	if err := s.addPlaces(dict, indices); err != nil {
+		return err
+	}
+	s.added(0, s.last)
+	return nil
+}
+
+// addRuns is addIndexed of places that are not decoded yet: of each run one is looked at.
+func (s *runSink[T]) addRuns(dict []T, body []byte, n int) error {
+	if n == 0 {
+		return nil
+	}
+	width, body, err := indexWidth(body)
+	s.new = s.new[:0]
+	for n > 0 && err == nil {
+		var run hybridRun
+		if run, body, err = nextRun(body, width); err != nil {
+			break
+		}
+		count := min(run.count, n)
+		if n -= count; run.packed == nil {
+			err = s.addPlace(dict, int32(run.value), count)
 			continue
 		}
-		if uint(k) >= uint(len(dict)) {
-			return errIndex(k, len(dict))
-		}
-		if row := s.rows + int32(i); row == 0 {
-			s.new, last = append(s.new, dict[k]), dict[k]
-		} else if !s.same(dict[k], last) {
-			s.new, s.ends, last = append(s.new, dict[k]), append(s.ends, row), dict[k]
-		}
+		s.places = sized(s.places, count)
+		unpack(s.places, run.packed, uint(width))
+		err = s.addPlaces(dict, s.places)
 	}
-	s.added(len(indices), last)
+	if err == nil {
+		s.added(0, s.last)
+	}
+	return err
+}
+
+// addPlaces notes the values at places of dict.
+func (s *runSink[T]) addPlaces(dict []T, places []int32) error {
+	for i := 0; i < len(places); {
+		end := i + 1
+		for end < len(places) && places[end] == places[i] {
+			end++
+		}
+		if err := s.addPlace(dict, places[i], end-i); err != nil {
+			return err
+		}
+		i = end
+	}
+	return nil
+}
+
+// addPlace notes so many rows of the value at a place of dict.
+func (s *runSink[T]) addPlace(dict []T, place int32, rows int) error {
+	if uint(place) >= uint(len(dict)) {
+		return errIndex(place, len(dict))
+	}
+	if rows == 0 {
+		return nil
+	}
+	if v := dict[place]; s.rows == 0 {
+		s.new, s.last = append(s.new, v), v
+	} else if !s.same(v, s.last) {
+		s.new, s.ends, s.last = append(s.new, v), append(s.ends, s.rows), v
+	}
+	s.rows += int32(rows)
 	return nil
 }
 

@@ -39,6 +39,12 @@ type indexedSink[T any] interface {
 	addIndexed(dict []T, indices []int32) error
 }
 
+// runsSink is a sink that takes places in a dictionary run by run.
+type runsSink[T any] interface {
+	// addRuns appends the values of dict at the n places that body encodes.
+	addRuns(dict []T, body []byte, n int) error
+}
+
 // plainSink is a sink that decodes values in the plain encoding itself.
 type plainSink interface {
 	// addPlain appends the n values of a page's body.

@@ -227,6 +227,19 @@ func (w *walker) load(p *page) ([]byte, error) {
 	return w.body, nil
 }
 
+// loadToKeep is load of a body that outlasts the next call.
+func (w *walker) loadToKeep(p *page) ([]byte, error) {
+	body, err := w.load(p)
+	if err != nil {
+		return nil, err
+	}
+	if p.packed {
+		w.body = nil
+		return body, nil
+	}
+	return append(make([]byte, 0, len(body)+bodySlack), body...), nil
+}
+
 // seek moves forward to the page that holds the row which lies skip rows behind the next page's first row, the
 // row-th of the row group, and returns how many rows of that page lie before it. Without an index, and for
 // pages whose headers do not tell their rows, it stops earlier.

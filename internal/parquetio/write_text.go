@@ -137,7 +137,7 @@ func (v *textValues) repeat(arrays []arrow.Array) bool {
 	return n > 0 && 2*len(distinct) <= n
 }
 
-func (v *textValues) dictionary(arrays []arrow.Array) dictionary {
+func (v *textValues) dictionary(arrays []arrow.Array, most int) dictionary {
 	d := &textDictionary{numbers: map[string]int32{}}
 	size := 0
 	for _, a := range arrays {
@@ -147,6 +147,10 @@ func (v *textValues) dictionary(arrays []arrow.Array) dictionary {
 				continue
 			}
 			text := textAt(a, i)
+			if n := len(d.ints); n > 0 && text == d.values[d.ints[n-1]] {
+				d.ints = append(d.ints, d.ints[n-1])
+				continue
+			}
 			number, known := d.numbers[text]
 			if !known {
 				number = int32(len(d.values))
@@ -154,7 +158,7 @@ func (v *textValues) dictionary(arrays []arrow.Array) dictionary {
 				d.values, size = append(d.values, text), size+4+len(text)
 			}
 			d.ints = append(d.ints, number)
-			if size > writtenPageBytesMax {
+			if size > most {
 				return nil
 			}
 		}
