@@ -146,7 +146,7 @@ type columnCursor[T any] struct {
 
 	indexed indexedSink[T] // nil: values of a dictionary are looked up here
 	runs    runsSink[T]    // nil: runs of places in a dictionary are decoded here
-	plain   plainSink      // nil: plain values are decoded here
+	texts   textSink       // nil: texts are decoded here
 
 	scratch        []T // what values was decoded into
 	picked         []T
@@ -372,9 +372,11 @@ func (c *columnCursor[T]) loadValues(p *page, body []byte, count, wanted int) (e
 		c.in, c.indices = inIndices, sized(c.indices, count)
 		return decodeIndices(c.indices, body)
 	}
-	if all && c.plain != nil && p.encoding == format.Plain {
-		c.in = inSink
-		return c.plain.addPlain(body, count)
+	if all && c.texts != nil {
+		if known, err := c.texts.addTexts(p.encoding, body, count); known {
+			c.in = inSink
+			return err
+		}
 	}
 	if all {
 		if into := c.sink.spare(count); into != nil {

@@ -80,7 +80,7 @@ func (f *File) runsCursor(group int, c *column, t feature.Type, ends *runEnds) c
 		sink := &textRunSink{runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone}}
 		texts := newCursor(f, group, c, t, c.asBytes(c.kind == kindUUID), sink)
 		if cursor, ok := texts.(*columnCursor[[]byte]); ok && c.physical == format.ByteArray && c.kind != kindUUID && c.kind != kindNull {
-			cursor.plain = sink
+			cursor.texts = sink
 		}
 		return texts
 	}
@@ -237,6 +237,13 @@ func (s numberRunSink[T]) add(values []T) {
 
 // textRunSink is a runSink of texts.
 type textRunSink struct{ runSink[[]byte] }
+
+func (s *textRunSink) addTexts(enc format.Encoding, body []byte, n int) (known bool, err error) {
+	if enc != format.Plain {
+		return false, nil
+	}
+	return true, s.addPlain(body, n)
+}
 
 // addPlain finds out how often a text comes again by comparing the body with itself, further on by the length of the text.
 func (s *textRunSink) addPlain(body []byte, n int) error {

@@ -47,7 +47,7 @@ func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pag
 	encoding := encodingFor(spec, e.values, arrays)
 	if encoding == format.RLEDictionary {
 		if e.dictionary = e.values.dictionary(arrays, spec.dictionaryBytesMax()); e.dictionary == nil {
-			encoding = format.Plain // too many values for one
+			encoding = undictionaried(spec) // too many values for one
 		}
 	}
 	e.pages = pages[:0]
