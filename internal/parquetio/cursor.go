@@ -146,6 +146,7 @@ type columnCursor[T any] struct {
 
 	indexed indexedSink[T] // nil: values of a dictionary are looked up here
 	plain   plainSink      // nil: plain values are decoded here
+	deltas  deltaSink      // nil: deltas are added up here
 
 	scratch        []T // what values was decoded into
 	picked         []T
@@ -160,6 +161,9 @@ func newCursor[T any](f *File, group int, c *column, t feature.Type, decode deco
 		return &listCursor[T]{columnCursor: cc}
 	}
 	cc.indexed, _ = s.(indexedSink[T])
+	if c.asStored(t.Kind) {
+		cc.deltas, _ = s.(deltaSink)
+	}
 	return cc
 }
 
@@ -370,6 +374,10 @@ func (c *columnCursor[T]) loadValues(p *page, body []byte, count, wanted int) (e
 	if all && c.plain != nil && p.encoding == format.Plain {
 		c.in = inSink
 		return c.plain.addPlain(body, count)
+	}
+	if all && c.deltas != nil && p.encoding == format.DeltaBinaryPacked {
+		c.in = inSink
+		return c.deltas.addDeltas(body, count)
 	}
 	if all {
 		if into := c.sink.spare(count); into != nil {

@@ -45,6 +45,12 @@ type plainSink interface {
 	addPlain(body []byte, n int) error
 }
 
+// deltaSink is a sink that adds deltas up itself.
+type deltaSink interface {
+	// addDeltas appends the n values of a page's body in the encoding DELTA_BINARY_PACKED.
+	addDeltas(body []byte, n int) error
+}
+
 // validity is the bitmap of an array; there is none until the first NULL.
 type validity struct {
 	bits  []byte
