@@ -147,6 +147,7 @@ type columnCursor[T any] struct {
 	indexed indexedSink[T] // nil: values of a dictionary are looked up here
 	runs    runsSink[T]    // nil: runs of places in a dictionary are decoded here
 	texts   textSink       // nil: texts are decoded here
+	deltas  deltaSink      // nil: deltas are added up here
 
 	scratch        []T // what values was decoded into
 	picked         []T
@@ -162,6 +163,9 @@ func newCursor[T any](f *File, group int, c *column, t feature.Type, decode deco
 	}
 	cc.indexed, _ = s.(indexedSink[T])
 	cc.runs, _ = s.(runsSink[T])
+	if c.asStored(t.Kind) {
+		cc.deltas, _ = s.(deltaSink)
+	}
 	return cc
 }
 
@@ -377,6 +381,10 @@ func (c *columnCursor[T]) loadValues(p *page, body []byte, count, wanted int) (e
 			c.in = inSink
 			return err
 		}
+	}
+	if all && c.deltas != nil && p.encoding == format.DeltaBinaryPacked {
+		c.in = inSink
+		return c.deltas.addDeltas(body, count)
 	}
 	if all {
 		if into := c.sink.spare(count); into != nil {

@@ -73,9 +73,9 @@ func (f *File) runsCursor(group int, c *column, t feature.Type, ends *runEnds) c
 	case t.Kind == feature.Bool:
 		return newCursor(f, group, c, t, c.asBool(), &runSink[bool]{sink: &boolSink{}, runEnds: ends, same: same[bool], keep: itself[bool]})
 	case t.Kind == feature.Int32:
-		return newCursor(f, group, c, t, c.asInt32(), numberRunSink[int32]{&runSink[int32]{sink: &numberSink[int32]{memory: f.memory}, runEnds: ends, same: same[int32], keep: itself[int32]}})
+		return newCursor(f, group, c, t, c.asInt32(), &numberRunSink[int32]{runSink: &runSink[int32]{sink: &numberSink[int32]{memory: f.memory}, runEnds: ends, same: same[int32], keep: itself[int32]}})
 	case t.Kind == feature.Int64 || t.Kind == feature.Timestamp:
-		return newCursor(f, group, c, t, c.asInt64(), numberRunSink[int64]{&runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]}})
+		return newCursor(f, group, c, t, c.asInt64(), &numberRunSink[int64]{runSink: &runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]}})
 	case t.Kind == feature.String || t.Kind == feature.Bytes:
 		sink := &textRunSink{runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone}}
 		texts := newCursor(f, group, c, t, c.asBytes(c.kind == kindUUID), sink)
@@ -214,9 +214,12 @@ func (s *runSink[T]) addMasked(values []T, defs []byte, max uint8) int {
 }
 
 // numberRunSink is a runSink of numbers, which takes no branch at a value: where runs end cannot be foreseen.
-type numberRunSink[T int32 | int64] struct{ *runSink[T] }
+type numberRunSink[T int32 | int64] struct {
+	*runSink[T]
+	deltas []T // of a miniblock
+}
 
-func (s numberRunSink[T]) add(values []T) {
+func (s *numberRunSink[T]) add(values []T) {
 	if s.rows == 0 && len(values) > 0 {
 		s.runSink.add(values[:1])
 		values = values[1:]
@@ -233,6 +236,42 @@ func (s numberRunSink[T]) add(values []T) {
 	}
 	s.ends, s.rows, s.last = s.ends[:at+n], row+int32(len(values)), last
 	s.sink.add(s.new[:n])
+}
+
+// addDeltas finds runs end where a delta is not 0. In most miniblocks of long runs all are.
+func (s *numberRunSink[T]) addDeltas(body []byte, n int) error {
+	if n == 0 {
+		return nil
+	}
+	d, body, err := deltasOf[T](body, n)
+	if err != nil {
+		return err
+	}
+	s.add([]T{d.first})
+	n--
+	runs, at := 0, len(s.ends)
+	s.new, s.ends = sized(s.new, n), slices.Grow(s.ends, n)[:at+n]
+	_, err = d.each(body, n, func(from int, packed []byte, width uint, least T, count int) {
+		if width == 0 && least == 0 {
+			return
+		}
+		s.deltas = sized(s.deltas, count)
+		unpack(s.deltas, packed, width)
+		k, last, row := 0, s.last, s.rows+int32(from)
+		begun, begins := s.new[runs:], s.ends[at+runs:]
+		for i, delta := range s.deltas {
+			delta += least
+			last += delta
+			begun[k], begins[k] = last, row+int32(i) // which the next value overwrites, unless this one is new
+			if delta != 0 {
+				k++
+			}
+		}
+		s.last, runs = last, runs+k
+	})
+	s.ends, s.rows = s.ends[:at+runs], s.rows+int32(n)
+	s.sink.add(s.new[:runs])
+	return err
 }
 
 // textRunSink is a runSink of texts.

@@ -122,6 +122,13 @@ func TestBrokenPagesOfText(t *testing.T) {
 			t.Errorf("%d bytes of %d are read as five texts", n, len(lengths))
 		}
 	}
+	numbers := delta.BinaryPackedEncoding{}
+	if lengths, err = numbers.EncodeInt32(nil, []int32{2, -1, 1}); err != nil {
+		t.Fatal(err)
+	}
+	if known, err := (&bytesSink{}).addTexts(format.DeltaLengthByteArray, append(lengths, "abcde"...), 3); !known || err == nil {
+		t.Error("a text is less than nothing")
+	}
 	for _, runs := range [][]byte{nil, {33}, {1}, {1, 4}, {1, 4, 0}, {1, 4, 2, 6, 0}, {1, 0, 0}, {1, 3}, {2, 3, 0xff}} {
 		for _, sink := range sinks()[1:] {
 			if err := sink.(runsSink[[]byte]).addRuns([][]byte{{}, {}}, runs, 5); err == nil {

@@ -53,6 +53,12 @@ type textSink interface {
 	addTexts(enc format.Encoding, body []byte, n int) (known bool, err error)
 }
 
+// deltaSink is a sink that adds deltas up itself.
+type deltaSink interface {
+	// addDeltas appends the n values of a page's body in the encoding DELTA_BINARY_PACKED.
+	addDeltas(body []byte, n int) error
+}
+
 // validity is the bitmap of an array; there is none until the first NULL.
 type validity struct {
 	bits  []byte

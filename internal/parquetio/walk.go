@@ -129,7 +129,7 @@ func (w *walker) headerAt(off int64) (*page, error) {
 			return nil, err
 		}
 		var h format.PageHeader
-		n, err := decodeThrift(b, &h)
+		n, err := decodePageHeader(b, &h)
 		if errors.Is(err, errShort) && len(b) >= size && size < headerBytesMax {
 			continue
 		} else if err != nil {

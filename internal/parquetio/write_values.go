@@ -137,7 +137,7 @@ func (v *numberValues[T]) dictionary(arrays []arrow.Array, most int) dictionary 
 }
 
 func (v *numberValues[T]) repeat(arrays []arrow.Array) bool {
-	d, n := numberDictionary[T]{}, 0
+	d, n := numberDictionary[T]{values: make([]T, 0, sampleRows/2+1), table: make([]int32, 2*sampleRows)}, 0 // which need not grow
 	for _, a := range arrays {
 		a = elementsOf(a)
 		values := v.of(a)
