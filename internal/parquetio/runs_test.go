@@ -122,6 +122,9 @@ func TestBrokenPagesOfText(t *testing.T) {
 			t.Errorf("%d bytes of %d are read as five texts", n, len(lengths))
 		}
 	}
+	if known, err := (&bytesSink{}).addTexts(format.DeltaLengthByteArray, nil, 0); !known || err != nil {
+		t.Errorf("a page without values: %v", err)
+	}
 	numbers := delta.BinaryPackedEncoding{}
 	if lengths, err = numbers.EncodeInt32(nil, []int32{2, -1, 1}); err != nil {
 		t.Fatal(err)
@@ -141,6 +144,27 @@ func TestBrokenPagesOfText(t *testing.T) {
 			if err := sink.(indexedSink[[]byte]).addIndexed([][]byte{{}, {}}, indices); err == nil {
 				t.Errorf("%T takes places %v of a dictionary of two", sink, indices)
 			}
+		}
+	}
+}
+
+// TestRunsOfOtherWriters adds pages with runs of no rows, and with groups of eight that go on beyond the page.
+func TestRunsOfOtherWriters(t *testing.T) {
+	for _, c := range []struct {
+		runs []byte
+		ends []int32 // of all runs but the last
+	}{
+		{[]byte{1, 0, 1, 10, 0}, nil},
+		{[]byte{1, 4, 0, 0, 1, 6, 1}, []int32{2}},
+		{[]byte{1, 3, 0b11100}, []int32{2}},
+		{[]byte{1, 200, 1, 1}, nil},
+	} {
+		sink := &textRunSink{runSink[[]byte]{sink: &bytesSink{}, runEnds: &runEnds{}, same: bytes.Equal, keep: bytes.Clone}}
+		if err := sink.addRuns([][]byte{{'a'}, {'b'}}, c.runs, 5); err != nil || sink.rows != 5 || !slices.Equal(sink.ends, c.ends) {
+			t.Errorf("%v: %d rows, ends %v, want %v; %v", c.runs, sink.rows, sink.ends, c.ends, err)
+		}
+		if n := sink.finish(arrow.BinaryTypes.Binary).Len(); n != len(c.ends)+1 {
+			t.Errorf("%v: %d values", c.runs, n)
 		}
 	}
 }

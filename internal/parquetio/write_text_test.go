@@ -84,6 +84,12 @@ func TestEncodingOfManyIntegers(t *testing.T) {
 	if err != nil || !array.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
+	for ordered, want := range map[bool]format.Encoding{false: format.RLEDictionary, true: format.DeltaBinaryPacked} {
+		spec := ColumnSpec{Name: "k", Type: feature.Scalar(feature.Int64), Required: true, Ordered: ordered}
+		if _, chunk := writtenColumn(t, spec, array.NewSlice(got, 0, 20_000)); chunk.Encoding[0] != want {
+			t.Errorf("integers that repeat, ordered %v: written as %v", ordered, chunk.Encoding[0])
+		}
+	}
 }
 
 // writtenColumn returns a file with one column, and what the file says of it.
