@@ -36,15 +36,22 @@ func lessWords(a, b Words) bool {
 	return a[1] < b[1] || a[1] == b[1] && a[2] < b[2]
 }
 
-// leading returns a number that is less only if the key is: of a text, its first eight bytes, with zeros behind its end.
-func leading[K Ordered](key K) uint64 {
-	switch key := any(key).(type) {
-	case int64:
-		return orderOfInt(key)
-	case string:
-		return firstEight(key)
+// leading fills heads with numbers of keys that are less only if the key is: of a text, its first eight bytes, with zeros behind its end.
+func leading[K Ordered](heads []uint64, keys []K) {
+	switch keys := any(keys).(type) {
+	case []int64:
+		for i, key := range keys {
+			heads[i] = orderOfInt(key)
+		}
+	case []string:
+		for i, key := range keys {
+			heads[i] = firstEight(key)
+		}
+	case []Words:
+		for i := range keys {
+			heads[i] = keys[i][0]
+		}
 	}
-	return any(key).(Words)[0]
 }
 
 // Compare returns -1, 0 or 1, as a goes before b, equals it or follows it.

@@ -89,16 +89,20 @@ func (c *chunk) keepBits() int {
 }
 
 // note takes in what is seen. Until keepBits, led has the bits that are not led.
-func (c *chunk) note(x uint64) {
-	different := x ^ c.base
-	c.vary |= different
-	c.led[0] |= different ^ different>>1
-	c.led[1] |= different ^ different>>2
+func (c *chunk) note(xs []uint64) {
+	base, vary, led1, led2 := c.base, c.vary, c.led[0], c.led[1]
+	for _, x := range xs {
+		x ^= base
+		vary |= x
+		led1 |= x ^ x>>1
+		led2 |= x ^ x>>2
+	}
+	c.vary, c.led = vary, [2]uint64{led1, led2}
 }
 
 // join takes in what another chunk has noted.
 func (c *chunk) join(other *chunk) {
-	c.note(other.base)
+	c.note([]uint64{other.base})
 	c.vary |= other.vary
 	for d := range c.led {
 		c.led[d] |= other.led[d]
@@ -107,21 +111,31 @@ func (c *chunk) join(other *chunk) {
 
 // put writes x, and reports whether it can be written: otherwise it writes the least number that follows those of all lesser keys.
 func (c *chunk) put(w *Words, x uint64) bool {
-	different := x ^ c.base
-	wrong := different&^c.vary | (different^different>>1)&c.led[0] | (different^different>>2)&c.led[1]
-	kept := c.gather(x)
-	if wrong == 0 {
-		w.or(kept, c.at)
+	wrong, kept := [1]uint64{}, [1]uint64{x}
+	c.wrong(wrong[:], kept[:])
+	c.gather(kept[:])
+	if wrong[0] == 0 {
+		w.or(kept[0], c.at)
 		return true
 	}
 	// Of those that agree with x in what is before its first wrong bit, none has that bit as x has it.
-	first := bits.Len64(wrong) - 1
+	first := bits.Len64(wrong[0]) - 1
 	below := bits.OnesCount64(c.keep & (1<<first - 1))
-	w.or(kept>>below<<below, c.at)
+	w.or(kept[0]>>below<<below, c.at)
 	if x>>first&1 == 1 {
 		w.add(c.at, below)
 	}
 	return false
+}
+
+// wrong adds to bits those in which each of xs cannot be written.
+func (c *chunk) wrong(bits, xs []uint64) {
+	base, fixed, led1, led2 := c.base, ^c.vary, c.led[0], c.led[1]
+	bits = bits[:len(xs)]
+	for i, x := range xs {
+		x ^= base
+		bits[i] |= x&fixed | (x^x>>1)&led1 | (x^x>>2)&led2
+	}
 }
 
 // movesOf returns which bits have to move by 1, 2, 4 ... places for those of mask to come next to each other. (Compress, from Hacker's Delight, 7-4, by Henry S. Warren.)
@@ -139,23 +153,24 @@ func movesOf(mask uint64) (moves [6]uint64) {
 	return moves
 }
 
-// gather returns the bits of x that are kept, next to each other.
-func (c *chunk) gather(x uint64) uint64 {
-	if x &= c.keep; x == 0 {
-		return 0
+// gather moves the bits that are kept next to each other, in each of xs.
+func (c *chunk) gather(xs []uint64) {
+	keep, one, two, four, eight, sixteen, more := c.keep, c.moves[0], c.moves[1], c.moves[2], c.moves[3], c.moves[4], c.moves[5]
+	for i, x := range xs {
+		x &= keep
+		t := x & one // a loop takes twice the time
+		x = x ^ t | t>>1
+		t = x & two
+		x = x ^ t | t>>2
+		t = x & four
+		x = x ^ t | t>>4
+		t = x & eight
+		x = x ^ t | t>>8
+		t = x & sixteen
+		x = x ^ t | t>>16
+		t = x & more
+		xs[i] = x ^ t | t>>32
 	}
-	t := x & c.moves[0] // a loop takes twice the time
-	x = x ^ t | t>>1
-	t = x & c.moves[1]
-	x = x ^ t | t>>2
-	t = x & c.moves[2]
-	x = x ^ t | t>>4
-	t = x & c.moves[3]
-	x = x ^ t | t>>8
-	t = x & c.moves[4]
-	x = x ^ t | t>>16
-	t = x & c.moves[5]
-	return x ^ t | t>>32
 }
 
 // or writes the bits of v, of which the last is at a spot.
@@ -185,29 +200,33 @@ func (w *Words) fillBelow(at spot) {
 
 // Ints is the form of numbers of one word.
 func (p *Packing) Ints() Form[int64] {
-	return packed(p, hugepage.Make[int64], func(key *int64, w *Words) { *key = int64(w[0] >> p.flag.low) })
+	return packed(p, hugepage.Make[int64], func(keys []int64, words []Words) {
+		for i := range words {
+			keys[i] = int64(words[i][0] >> p.flag.low)
+		}
+	})
 }
 
 // Words is the form of all others.
 func (p *Packing) Words() Form[Words] {
-	return packed(p, hugepage.Make[Words], func(key, w *Words) { *key = *w })
+	return packed(p, hugepage.Make[Words], func(keys, words []Words) { copy(keys, words) })
 }
 
-func packed[K Ordered](p *Packing, makeKeys func(int) []K, set func(*K, *Words)) Form[K] {
-	bound := func(first feature.Key, high bool) (b Bound[K]) {
+func packed[K Ordered](p *Packing, makeKeys func(int) []K, set func([]K, []Words)) Form[K] {
+	bound := func(first feature.Key, high bool) Bound[K] {
 		w, ok := p.bound(first, high)
-		set(&b.Value, &w)
-		b.Known = ok
-		return b
+		b := [1]K{}
+		set(b[:], []Words{w})
+		return Bound[K]{b[0], ok}
 	}
 	return Form[K]{
 		Of: func(columns []arrow.Array, rows int) []K {
 			keys, parts, deals := makeKeys(rows), partsOf(columns), dealsOf(rows)
 			each(len(deals), func(d int) {
-				for i := deals[d].from; i < deals[d].to; i++ {
-					var w Words
-					p.write(&w, parts, i)
-					set(&keys[i], &w)
+				var b block
+				for from := deals[d].from; from < deals[d].to; from += blockRows {
+					keys := keys[from:min(from+blockRows, deals[d].to)]
+					set(keys, p.writeBlock(&b, parts, from, len(keys)))
 				}
 			})
 			return keys
@@ -215,6 +234,44 @@ func packed[K Ordered](p *Packing, makeKeys func(int) []K, set func(*K, *Words))
 		Low:  func(first feature.Key) Bound[K] { return bound(first, false) },
 		High: func(first feature.Key) Bound[K] { return bound(first, true) },
 	}
+}
+
+// blockRows are how many rows are written at a time, eight bytes of all of them after the other: what it takes stays in the first-level cache.
+const blockRows = 128
+
+// block is what writing some rows takes.
+type block struct {
+	words     [blockRows]Words
+	xs, wrong [blockRows]uint64
+}
+
+// writeBlock returns the numbers of the keys in n rows, in the memory of b.
+func (p *Packing) writeBlock(b *block, parts []keyPart, from, n int) []Words {
+	words, xs, wrong := b.words[:n], b.xs[:n], b.wrong[:n]
+	clear(words)
+	clear(wrong)
+	for i := range parts {
+		chunks := p.parts[i]
+		for k := range chunks {
+			c := &chunks[k]
+			parts[i].eights(xs, from, k, len(chunks))
+			c.wrong(wrong, xs)
+			if c.keep == 0 {
+				continue
+			}
+			c.gather(xs)
+			for row, x := range xs {
+				words[row].or(x, c.at)
+			}
+		}
+	}
+	for row := range words {
+		if words[row][p.flag.word] |= 1 << p.flag.low; wrong[row] != 0 {
+			words[row] = Words{}
+			p.write(&words[row], parts, from+row)
+		}
+	}
+	return words
 }
 
 // write writes the number of the key in a row.
@@ -294,6 +351,31 @@ func (p *keyPart) put(w *Words, chunks []chunk, row int) bool {
 	return chunks[last].put(w, uint64(len(text)))
 }
 
+// eights fills xs with what rows have for chunk k of so many.
+func (p *keyPart) eights(xs []uint64, from, k, chunks int) {
+	if p.ints != nil {
+		for i, v := range p.ints[from:][:len(xs)] {
+			xs[i] = orderOfInt(v)
+		}
+		return
+	}
+	offsets := p.offsets[from:][:len(xs)+1]
+	if k == chunks-1 {
+		for i := range xs {
+			xs[i] = uint64(offsets[i+1] - offsets[i])
+		}
+		return
+	}
+	for i := range xs {
+		from, to := int(offsets[i]), int(offsets[i+1])
+		if at := from + 8*k; at+8 <= to {
+			xs[i] = binary.BigEndian.Uint64(p.data[at:])
+		} else {
+			xs[i] = eightFrom(p.data[from:to], 8*k)
+		}
+	}
+}
+
 // eightFrom returns eight bytes of a text as a number of the same order: those that it does not have are 0.
 func eightFrom(text []byte, at int) uint64 {
 	switch rest := len(text) - at; {
@@ -332,18 +414,7 @@ func (p *keyPart) seen(rows int) []chunk {
 	}
 	deals := dealsOf(rows)
 	of := make([][]chunk, len(deals))
-	each(len(deals), func(d int) {
-		for i := deals[d].from; i < deals[d].to; i++ {
-			if p.nulls != nil && p.nulls.IsNull(i) {
-				continue
-			}
-			first := of[d] == nil
-			if first {
-				of[d] = make([]chunk, n)
-			}
-			p.note(of[d], i, first)
-		}
-	})
+	each(len(deals), func(d int) { of[d] = p.note(n, deals[d].from, deals[d].to) })
 	all := make([]chunk, n)
 	first := true
 	for _, chunks := range of {
@@ -361,25 +432,35 @@ func (p *keyPart) seen(rows int) []chunk {
 	return all
 }
 
-// note has chunks note the value in a row, which is their base if it is the first one.
-func (p *keyPart) note(chunks []chunk, row int, first bool) {
-	var text []byte
-	if p.ints == nil {
-		text = p.text(row)
+// note returns n chunks that have noted the rows [from, to), nil where all of them are NULL.
+func (p *keyPart) note(n, from, to int) []chunk {
+	for from < to && p.nulls != nil && p.nulls.IsNull(from) {
+		from++
 	}
-	for i := range chunks {
-		x := uint64(len(text))
-		switch {
-		case p.ints != nil:
-			x = orderOfInt(p.ints[row])
-		case i < len(chunks)-1:
-			x = eightFrom(text, 8*i)
-		}
-		if first {
-			chunks[i].base = x
-		}
-		chunks[i].note(x)
+	if from == to {
+		return nil
 	}
+	chunks, xs := make([]chunk, n), make([]uint64, blockRows)
+	for k := range chunks {
+		p.eights(xs[:1], from, k, n)
+		chunks[k].base = xs[0]
+	}
+	for ; from < to; from += blockRows {
+		xs := xs[:min(blockRows, to-from)]
+		for k := range chunks {
+			c := &chunks[k]
+			p.eights(xs, from, k, n)
+			if p.nulls != nil {
+				for i := range xs {
+					if p.nulls.IsNull(from + i) {
+						xs[i] = c.base
+					}
+				}
+			}
+			c.note(xs)
+		}
+	}
+	return chunks
 }
 
 // dealsOf deals rows to as many workers as there are processors, or fewer.

@@ -197,6 +197,30 @@ func TestPackingByManyWorkers(t *testing.T) {
 	}
 }
 
+// TestPackingOfManyRows packs keys, and others between them, many at once, as each is packed alone.
+func TestPackingOfManyRows(t *testing.T) {
+	const rows = 5*blockRows + 7
+	fields := []feature.Field{{Name: "t", Type: feature.Scalar(feature.String)}}
+	var own, all [][]any
+	for i := range rows {
+		own = append(own, uuidOf(i))
+		all = append(all, []any{uuidOf(i)[0].(string)[:36-i%3] + strings.Repeat("g", i%3)})
+	}
+	form := PackingOf(fields, columnsOf(fields, own), rows).Words()
+	unknown := 0
+	for i, number := range form.Of(columnsOf(fields, all), rows) {
+		if alone := form.Of(columnsOf(fields, all[i:i+1]), 1)[0]; number != alone {
+			t.Fatalf("%s is %x among others, and %x alone", all[i], number, alone)
+		}
+		if number != form.Of(columnsOf(fields, own[i:i+1]), 1)[0] {
+			unknown++
+		}
+	}
+	if unknown < rows/2 {
+		t.Errorf("%d of %d rows are no key of the packing", unknown, rows)
+	}
+}
+
 // BenchmarkPacking packs UUIDs, and numbers of a region.
 func BenchmarkPacking(b *testing.B) {
 	const rows = 1 << 14

@@ -123,18 +123,18 @@ func each(n int, do func(i int)) {
 // parts returns which part each of rows [from, to) is in, of those that begin with first but for the least, and how many rows each part has.
 func (p Part[K]) parts(from, to int, first Part[K], whole bool) (part []uint16, sizes []int) {
 	part, sizes = make([]uint16, to-from), make([]int, first.Len()+1)
-	heads := make([]uint64, first.Len())
-	for i, key := range first.Keys {
-		heads[i] = leading(key)
-	}
-	cells := cellsOf(heads)
+	cuts, heads := make([]uint64, first.Len()), make([]uint64, min(to-from, blockRows))
+	leading(cuts, first.Keys)
+	cells := cellsOf(cuts)
 	for i := range part {
-		key, time := p.Keys[from+i], p.Times[from+i]
-		head := leading(key)
+		if i%blockRows == 0 {
+			leading(heads, p.Keys[from+i:min(from+i+blockRows, to)])
+		}
+		key, time, head := p.Keys[from+i], p.Times[from+i], heads[i%blockRows]
 		g, end := cells.around(head) // the first of them that is greater than the row: a binary search without calls
 		for g < end {
 			mid := int(uint(g+end) / 2)
-			if h := heads[mid]; h < head || h == head && !first.after(mid, key, time, whole) {
+			if h := cuts[mid]; h < head || h == head && !first.after(mid, key, time, whole) {
 				g = mid + 1
 			} else {
 				end = mid

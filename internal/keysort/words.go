@@ -11,29 +11,9 @@ type wordsSorter struct {
 
 // sort sorts entries, which are in the order of their rows, and hands them over. scratch has the length of entries.
 func (s *wordsSorter) sort(entries, scratch []entry) {
-	const (
-		digits     = 2 * radixBitsMax // by so many bits, keys of a shard that are spread evenly differ nearly all
-		radixLeast = 32               // rows for which counting digits pays
-	)
-	if len(entries) < radixLeast {
-		for i := range entries {
-			for j := i; j > 0 && s.less(entries[j].row, entries[j-1].row); j-- {
-				entries[j], entries[j-1] = entries[j-1], entries[j]
-			}
-		}
-		s.hand(entries)
-		return
-	}
-	keys := s.p.Keys
-	least, most := keys[entries[0].row], keys[entries[0].row]
-	for _, e := range entries[1:] {
-		if key := keys[e.row]; lessWords(key, least) {
-			least = key
-		} else if lessWords(most, key) {
-			most = key
-		}
-	}
-	if least == most {
+	const digits = 2 * radixBitsMax // by so many bits, keys of a shard that are spread evenly differ nearly all
+	word, least, width := s.span(entries)
+	if width == 0 {
 		for i := range entries {
 			entries[i].value = orderOfInt(s.p.Times[entries[i].row])
 		}
@@ -41,23 +21,48 @@ func (s *wordsSorter) sort(entries, scratch []entry) {
 		s.hand(entries)
 		return
 	}
-	word := 0
-	for least[word] == most[word] {
-		word++
-	}
-	shift := max(0, bits.Len64(most[word]-least[word])-digits)
+	shift := max(0, width-digits)
 	for i := range entries {
-		entries[i].value = (keys[entries[i].row][word] - least[word]) >> shift
+		entries[i].value = (s.p.Keys[entries[i].row][word] - least) >> shift
 	}
 	entries, scratch = sortEntries(entries, scratch)
-	for from := 0; from < len(entries); {
-		to := from + 1
-		for to < len(entries) && entries[to].value == entries[from].value {
-			to++
+	from := 0 // of those that are still to be handed over
+	for begin, end := 0, 0; begin < len(entries); begin = end {
+		for end = begin + 1; end < len(entries) && entries[end].value == entries[begin].value; {
+			end++
 		}
-		s.sort(entries[from:to], scratch[from:to])
-		from = to
+		if end-begin > insertedMax {
+			s.hand(entries[from:begin])
+			s.sort(entries[begin:end], scratch[begin:end])
+			from = end
+			continue
+		}
+		for i := begin + 1; i < end; i++ {
+			for j := i; j > begin && s.less(entries[j].row, entries[j-1].row); j-- {
+				entries[j], entries[j-1] = entries[j-1], entries[j]
+			}
+		}
 	}
+	s.hand(entries[from:])
+}
+
+// span returns the first word in which the keys of entries differ, the least that it is, and how many bits it is greater at most: 0 if the keys are the same.
+func (s *wordsSorter) span(entries []entry) (word int, least uint64, width int) {
+	if len(entries) == 0 {
+		return 0, 0, 0
+	}
+	for ; word < len(Words{}); word++ {
+		least = s.p.Keys[entries[0].row][word]
+		most := least
+		for _, e := range entries {
+			v := s.p.Keys[e.row][word]
+			least, most = min(least, v), max(most, v)
+		}
+		if least < most {
+			return word, least, bits.Len64(most - least)
+		}
+	}
+	return 0, 0, 0
 }
 
 // less reports whether row a goes before row b.

@@ -148,7 +148,9 @@ type columnCursor[T any] struct {
 	level  int // next of levels
 
 	indexed indexedSink[T] // nil: values of a dictionary are looked up here
-	plain   plainSink      // nil: plain values are decoded here
+	runs    runsSink[T]    // nil: runs of places in a dictionary are decoded here
+	texts   textSink       // nil: texts are decoded here
+	deltas  deltaSink      // nil: deltas are added up here
 
 	scratch        []T // what values was decoded into
 	picked         []T
@@ -163,6 +165,10 @@ func newCursor[T any](f *File, group int, c *column, t feature.Type, decode deco
 		return &listCursor[T]{columnCursor: cc}
 	}
 	cc.indexed, _ = s.(indexedSink[T])
+	cc.runs, _ = s.(runsSink[T])
+	if c.asStored(t.Kind) {
+		cc.deltas, _ = s.(deltaSink)
+	}
 	return cc
 }
 
@@ -307,11 +313,10 @@ func (c *columnCursor[T]) loadDictionary(p *page) error {
 	if p.encoding != format.Plain && p.encoding != format.PlainDictionary {
 		return c.walk.corrupt("a dictionary in the encoding %s", p.encoding)
 	}
-	body, err := c.walk.load(p)
+	own, err := c.walk.loadToKeep(p)
 	if err != nil {
 		return err
 	}
-	own := append(make([]byte, 0, len(body)+bodySlack), body...)
 	if c.dict, err = c.decode(make([]T, 0), format.Plain, own, p.values); err != nil {
 		return c.fail(fmt.Errorf("dictionary: %w", err))
 	}
@@ -365,14 +370,24 @@ func (c *columnCursor[T]) load(p *page, wanted int) error {
 
 // loadValues decodes the count values of p, of which the first so many rows are wanted, or leaves that to the sink.
 func (c *columnCursor[T]) loadValues(p *page, body []byte, count, wanted int) (err error) {
+	all := c.defs == nil && p.values <= wanted
+	if all && c.runs != nil && isDictionary(p.encoding) {
+		c.in = inSink
+		return c.runs.addRuns(c.dict, body, count)
+	}
 	if c.defs == nil && wanted > 0 && c.indexed != nil && isDictionary(p.encoding) {
 		c.in, c.indices = inIndices, sized(c.indices, count)
 		return decodeIndices(c.indices, body)
 	}
-	all := c.defs == nil && p.values <= wanted
-	if all && c.plain != nil && p.encoding == format.Plain {
+	if all && c.texts != nil {
+		if known, err := c.texts.addTexts(p.encoding, body, count); known {
+			c.in = inSink
+			return err
+		}
+	}
+	if all && c.deltas != nil && p.encoding == format.DeltaBinaryPacked {
 		c.in = inSink
-		return c.plain.addPlain(body, count)
+		return c.deltas.addDeltas(body, count)
 	}
 	if all {
 		if into := c.sink.spare(count); into != nil {

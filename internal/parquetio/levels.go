@@ -53,11 +53,10 @@ func decodeIndices(dst []int32, src []byte) error {
 	if len(dst) == 0 {
 		return nil
 	}
-	if len(src) == 0 || src[0] > 32 {
-		return errors.New("its dictionary indices have no valid bit width")
+	width, src, err := indexWidth(src)
+	if err != nil {
+		return err
 	}
-	width := int(src[0])
-	src = src[1:]
 	for i := 0; i < len(dst); {
 		run, rest, err := nextRun(src, width)
 		if err != nil {
@@ -74,6 +73,14 @@ func decodeIndices(dst []int32, src []byte) error {
 		i, src = i+len(out), rest
 	}
 	return nil
+}
+
+// indexWidth returns how many bits the dictionary indices of a page have, and their runs.
+func indexWidth(src []byte) (width int, runs []byte, err error) {
+	if len(src) == 0 || src[0] > 32 {
+		return 0, nil, errors.New("its dictionary indices have no valid bit width")
+	}
+	return int(src[0]), src[1:], nil
 }
 
 // decodeLevels decodes n levels up to max from src. It returns nil when all of them are max, which takes no time

@@ -73,14 +73,14 @@ func (f *File) runsCursor(group int, c *column, t feature.Type, ends *runEnds) c
 	case t.Kind == feature.Bool:
 		return newCursor(f, group, c, t, c.asBool(), &runSink[bool]{sink: &boolSink{}, runEnds: ends, same: same[bool], keep: itself[bool]})
 	case t.Kind == feature.Int32:
-		return newCursor(f, group, c, t, c.asInt32(), numberRunSink[int32]{&runSink[int32]{sink: &numberSink[int32]{memory: f.memory}, runEnds: ends, same: same[int32], keep: itself[int32]}})
+		return newCursor(f, group, c, t, c.asInt32(), &numberRunSink[int32]{runSink: &runSink[int32]{sink: &numberSink[int32]{memory: f.memory}, runEnds: ends, same: same[int32], keep: itself[int32]}})
 	case t.Kind == feature.Int64 || t.Kind == feature.Timestamp:
-		return newCursor(f, group, c, t, c.asInt64(), numberRunSink[int64]{&runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]}})
+		return newCursor(f, group, c, t, c.asInt64(), &numberRunSink[int64]{runSink: &runSink[int64]{sink: &numberSink[int64]{memory: f.memory}, runEnds: ends, same: same[int64], keep: itself[int64]}})
 	case t.Kind == feature.String || t.Kind == feature.Bytes:
 		sink := &textRunSink{runSink[[]byte]{sink: &bytesSink{}, runEnds: ends, same: bytes.Equal, keep: bytes.Clone}}
 		texts := newCursor(f, group, c, t, c.asBytes(c.kind == kindUUID), sink)
 		if cursor, ok := texts.(*columnCursor[[]byte]); ok && c.physical == format.ByteArray && c.kind != kindUUID && c.kind != kindNull {
-			cursor.plain = sink
+			cursor.texts = sink
 		}
 		return texts
 	}
@@ -105,6 +105,8 @@ type runSink[T any] struct {
 	keep func(T) T // makes a value outlast its page
 	last T
 	new  []T
+
+	places []int32 // of a run of a dictionary's
 }
 
 func (s *runSink[T]) reserve(int)   {}
@@ -129,21 +131,69 @@ func (s *runSink[T]) add(values []T) {
 // addIndexed compares places in dict, and values only where these differ: a dictionary may have one twice.
 func (s *runSink[T]) addIndexed(dict []T, indices []int32) error {
 	s.new = s.new[:0]
-	last := s.last
-	for i, k := range indices {
-		if i > 0 && k == indices[i-1] {
+	if err := s.addPlaces(dict, indices); err != nil {
+		return err
+	}
+	s.added(0, s.last)
+	return nil
+}
+
+// addRuns is addIndexed of places that are not decoded yet: of each run one is looked at.
+func (s *runSink[T]) addRuns(dict []T, body []byte, n int) error {
+	if n == 0 {
+		return nil
+	}
+	width, body, err := indexWidth(body)
+	s.new = s.new[:0]
+	for n > 0 && err == nil {
+		var run hybridRun
+		if run, body, err = nextRun(body, width); err != nil {
+			break
+		}
+		count := min(run.count, n)
+		if n -= count; run.packed == nil {
+			err = s.addPlace(dict, int32(run.value), count)
 			continue
 		}
-		if uint(k) >= uint(len(dict)) {
-			return errIndex(k, len(dict))
-		}
-		if row := s.rows + int32(i); row == 0 {
-			s.new, last = append(s.new, dict[k]), dict[k]
-		} else if !s.same(dict[k], last) {
-			s.new, s.ends, last = append(s.new, dict[k]), append(s.ends, row), dict[k]
-		}
+		s.places = sized(s.places, count)
+		unpack(s.places, run.packed, uint(width))
+		err = s.addPlaces(dict, s.places)
 	}
-	s.added(len(indices), last)
+	if err == nil {
+		s.added(0, s.last)
+	}
+	return err
+}
+
+// addPlaces notes the values at places of dict.
+func (s *runSink[T]) addPlaces(dict []T, places []int32) error {
+	for i := 0; i < len(places); {
+		end := i + 1
+		for end < len(places) && places[end] == places[i] {
+			end++
+		}
+		if err := s.addPlace(dict, places[i], end-i); err != nil {
+			return err
+		}
+		i = end
+	}
+	return nil
+}
+
+// addPlace notes so many rows of the value at a place of dict.
+func (s *runSink[T]) addPlace(dict []T, place int32, rows int) error {
+	if uint(place) >= uint(len(dict)) {
+		return errIndex(place, len(dict))
+	}
+	if rows == 0 {
+		return nil
+	}
+	if v := dict[place]; s.rows == 0 {
+		s.new, s.last = append(s.new, v), v
+	} else if !s.same(v, s.last) {
+		s.new, s.ends, s.last = append(s.new, v), append(s.ends, s.rows), v
+	}
+	s.rows += int32(rows)
 	return nil
 }
 
@@ -164,9 +214,12 @@ func (s *runSink[T]) addMasked(values []T, defs []byte, max uint8) int {
 }
 
 // numberRunSink is a runSink of numbers, which takes no branch at a value: where runs end cannot be foreseen.
-type numberRunSink[T int32 | int64] struct{ *runSink[T] }
+type numberRunSink[T int32 | int64] struct {
+	*runSink[T]
+	deltas []T // of a miniblock
+}
 
-func (s numberRunSink[T]) add(values []T) {
+func (s *numberRunSink[T]) add(values []T) {
 	if s.rows == 0 && len(values) > 0 {
 		s.runSink.add(values[:1])
 		values = values[1:]
@@ -185,8 +238,51 @@ func (s numberRunSink[T]) add(values []T) {
 	s.sink.add(s.new[:n])
 }
 
+// addDeltas finds runs end where a delta is not 0. In most miniblocks of long runs all are.
+func (s *numberRunSink[T]) addDeltas(body []byte, n int) error {
+	if n == 0 {
+		return nil
+	}
+	d, body, err := deltasOf[T](body, n)
+	if err != nil {
+		return err
+	}
+	s.add([]T{d.first})
+	n--
+	runs, at := 0, len(s.ends)
+	s.new, s.ends = sized(s.new, n), slices.Grow(s.ends, n)[:at+n]
+	_, err = d.each(body, n, func(from int, packed []byte, width uint, least T, count int) {
+		if width == 0 && least == 0 {
+			return
+		}
+		s.deltas = sized(s.deltas, count)
+		unpack(s.deltas, packed, width)
+		k, last, row := 0, s.last, s.rows+int32(from)
+		begun, begins := s.new[runs:], s.ends[at+runs:]
+		for i, delta := range s.deltas {
+			delta += least
+			last += delta
+			begun[k], begins[k] = last, row+int32(i) // which the next value overwrites, unless this one is new
+			if delta != 0 {
+				k++
+			}
+		}
+		s.last, runs = last, runs+k
+	})
+	s.ends, s.rows = s.ends[:at+runs], s.rows+int32(n)
+	s.sink.add(s.new[:runs])
+	return err
+}
+
 // textRunSink is a runSink of texts.
 type textRunSink struct{ runSink[[]byte] }
+
+func (s *textRunSink) addTexts(enc format.Encoding, body []byte, n int) (known bool, err error) {
+	if enc != format.Plain {
+		return false, nil
+	}
+	return true, s.addPlain(body, n)
+}
 
 // addPlain finds out how often a text comes again by comparing the body with itself, further on by the length of the text.
 func (s *textRunSink) addPlain(body []byte, n int) error {

@@ -3,10 +3,12 @@ package parquetio
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/hugepage"
@@ -39,10 +41,22 @@ type indexedSink[T any] interface {
 	addIndexed(dict []T, indices []int32) error
 }
 
-// plainSink is a sink that decodes values in the plain encoding itself.
-type plainSink interface {
-	// addPlain appends the n values of a page's body.
-	addPlain(body []byte, n int) error
+// runsSink is a sink that takes places in a dictionary run by run.
+type runsSink[T any] interface {
+	// addRuns appends the values of dict at the n places that body encodes.
+	addRuns(dict []T, body []byte, n int) error
+}
+
+// textSink is a sink that decodes texts itself.
+type textSink interface {
+	// addTexts appends the n values of a page's body, or reports that it knows nothing of their encoding.
+	addTexts(enc format.Encoding, body []byte, n int) (known bool, err error)
+}
+
+// deltaSink is a sink that adds deltas up itself.
+type deltaSink interface {
+	// addDeltas appends the n values of a page's body in the encoding DELTA_BINARY_PACKED.
+	addDeltas(body []byte, n int) error
 }
 
 // validity is the bitmap of an array; there is none until the first NULL.
@@ -240,6 +254,48 @@ func (s *bytesSink) addIndexed(dict [][]byte, indices []int32) error {
 	}
 	s.data, s.offsets = data, offsets
 	s.valid.addValid(len(indices))
+	return nil
+}
+
+func (s *bytesSink) addTexts(enc format.Encoding, body []byte, n int) (known bool, err error) {
+	switch enc {
+	case format.Plain:
+		return true, s.addPlain(body, n)
+	case format.DeltaLengthByteArray:
+		return true, s.addDeltaLength(body, n)
+	}
+	return false, nil
+}
+
+// addDeltaLength decodes lengths to where the offsets will be, and copies all texts at once.
+func (s *bytesSink) addDeltaLength(body []byte, n int) error {
+	s.first()
+	if n == 0 {
+		return nil
+	}
+	s.offsets = slices.Grow(s.offsets, n)
+	lengths := s.offsets[len(s.offsets):][:n]
+	body, err := decodeDelta(lengths, body)
+	if err != nil {
+		return err
+	}
+	size := 0
+	for _, length := range lengths {
+		if size += int(length); length < 0 || size > len(body) {
+			return errShortPage
+		}
+	}
+	if len(s.data)+size > offsetMax {
+		return ErrTooMuch
+	}
+	s.grow(n, size)
+	end := int32(len(s.data))
+	for i, length := range lengths {
+		end += length
+		lengths[i] = end
+	}
+	s.data, s.offsets = append(s.data, body[:size]...), s.offsets[:len(s.offsets)+n]
+	s.valid.addValid(n)
 	return nil
 }
 

@@ -76,7 +76,7 @@ func (f *File) ScanStored(path string) *StoredScanner {
 	default:
 		sink := &bytesSink{}
 		texts := newCursor(f, 0, c, t, c.arrays(), sink).(*columnCursor[[]byte])
-		texts.plain = sink
+		texts.texts = sink
 		s.cursor = texts
 	}
 	return s

@@ -8,6 +8,15 @@ import (
 var (
 	errShort     = errors.New("it ends too early")
 	errMalformed = errors.New("malformed Thrift")
+	errMissing   = errors.New("a field is missing that has to be there")
+)
+
+// Types of Thrift's compact protocol; a bool of a struct is its type.
+const (
+	thriftTrue   = 1
+	thriftFalse  = 2
+	thriftInt32  = 5
+	thriftStruct = 12
 )
 
 // thriftDepthMax is far above the depth of Parquet's own structs (9).
@@ -59,29 +68,43 @@ func (w *thriftWalk) structure(depth int) error {
 	if depth > thriftDepthMax {
 		return errMalformed
 	}
+	return w.fields(func(_ int16, t byte) error { return w.field(t, depth+1) })
+}
+
+// fields calls do with the number and the type of each field of a struct, of which it reads or passes over the value.
+func (w *thriftWalk) fields(do func(id int16, t byte) error) error {
+	id := int16(0)
 	for {
 		b, err := w.byte()
 		if err != nil || b == 0 {
 			return err
 		}
-		if b>>4 == 0 {
-			if _, err := w.varint(); err != nil {
-				return err
-			}
+		if b>>4 > 0 {
+			id += int16(b >> 4)
+		} else if u, err := w.varint(); err != nil {
+			return err
+		} else {
+			id = int16(unzigzag(u))
 		}
-		if t := b & 0xf; t > 2 { // the values of bool fields are their types
-			if err := w.value(t, depth+1); err != nil {
-				return err
-			}
+		if err := do(id, b&0xf); err != nil {
+			return err
 		}
 	}
+}
+
+// field passes over the value of a field of a struct.
+func (w *thriftWalk) field(t byte, depth int) error {
+	if t == thriftTrue || t == thriftFalse || t == 0 {
+		return nil
+	}
+	return w.value(t, depth)
 }
 
 func (w *thriftWalk) value(t byte, depth int) error {
 	switch t {
 	case 1, 2, 3: // a bool in a list takes a byte
 		return w.skip(1)
-	case 4, 5, 6:
+	case 4, thriftInt32, 6:
 		_, err := w.varint()
 		return err
 	case 7:
@@ -94,7 +117,7 @@ func (w *thriftWalk) value(t byte, depth int) error {
 		return w.skip(n)
 	case 9, 10:
 		return w.list(depth)
-	case 12:
+	case thriftStruct:
 		return w.structure(depth)
 	}
 	return errMalformed // maps and UUIDs do not occur in Parquet
@@ -122,7 +145,7 @@ func (w *thriftWalk) list(depth int) error {
 	}
 	// No struct that Parquet puts in a list is shorter than three bytes; a list of a million empty ones would
 	// become half a gigabyte of zeros.
-	if t == 12 && uint64(w.pos-start) < 3*n {
+	if t == thriftStruct && uint64(w.pos-start) < 3*n {
 		return errMalformed
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"unsafe"
 
-	"github.com/parquet-go/bitpack"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -137,75 +136,6 @@ func decodeBools(dst []bool, enc format.Encoding, body []byte, n int) ([]bool, e
 	}
 	return dst, nil
 }
-
-// decodeDelta decodes DELTA_BINARY_PACKED, which must hold exactly len(dst) values, and returns what follows.
-func decodeDelta[T int32 | int64](dst []T, src []byte) ([]byte, error) {
-	var head [4]uint64 // block size, miniblocks in a block, values, first value in zigzag
-	for i := range head {
-		u, n := binary.Uvarint(src)
-		if n <= 0 {
-			return nil, errShortPage
-		}
-		head[i], src = u, src[n:]
-	}
-	block, minis := head[0], head[1]
-	if head[2] != uint64(len(dst)) {
-		return nil, fmt.Errorf("%d delta-encoded values where %d are promised", head[2], len(dst))
-	}
-	if minis == 0 || block == 0 || block > 1<<24 || block%minis != 0 || block/minis%8 != 0 {
-		return nil, fmt.Errorf("delta blocks of %d values in %d miniblocks", block, minis)
-	}
-	if len(dst) == 0 {
-		return src, nil
-	}
-	width := 32
-	if _, wide := any(dst).([]int64); wide {
-		width = 64
-	}
-	last, per := T(unzigzag(head[3])), int(block/minis)
-	dst[0] = last
-	for i := 1; i < len(dst); {
-		u, n := binary.Uvarint(src)
-		if n <= 0 || len(src)-n < int(minis) {
-			return nil, errShortPage
-		}
-		least, widths := T(unzigzag(u)), src[n:n+int(minis)]
-		src = src[n+int(minis):]
-		for _, w := range widths {
-			if i == len(dst) {
-				break
-			}
-			out := dst[i:min(i+per, len(dst))]
-			used := min(per*int(w)/8, len(src))
-			if int(w) > width || used < (len(out)*int(w)+7)/8 {
-				return nil, errShortPage
-			}
-			if w == 0 {
-				clear(out)
-			} else {
-				unpack(out, src, uint(w))
-			}
-			src = src[used:]
-			for j := range out {
-				last += least + out[j]
-				out[j] = last
-			}
-			i += len(out)
-		}
-	}
-	return src, nil
-}
-
-// unpack is bitpack.Unpack on a src that need not have the bytes to spare which that one reads beyond the end.
-func unpack[T int32 | int64](dst []T, src []byte, width uint) {
-	need := bitpack.ByteCount(uint(len(dst))*width) + bitpack.PaddingInt64
-	if cap(src) < need {
-		src = append(make([]byte, 0, need), src...)
-	}
-	bitpack.Unpack(dst, src, width)
-}
-
-func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
 // decodeByteArrays decodes BYTE_ARRAY values.
 func decodeByteArrays(dst [][]byte, enc format.Encoding, body []byte, n int) ([][]byte, error) {

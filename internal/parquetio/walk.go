@@ -129,7 +129,7 @@ func (w *walker) headerAt(off int64) (*page, error) {
 			return nil, err
 		}
 		var h format.PageHeader
-		n, err := decodeThrift(b, &h)
+		n, err := decodePageHeader(b, &h)
 		if errors.Is(err, errShort) && len(b) >= size && size < headerBytesMax {
 			continue
 		} else if err != nil {
@@ -225,6 +225,19 @@ func (w *walker) load(p *page) ([]byte, error) {
 		return nil, w.corrupt("decompressing it with %s: %v", w.chunk.MetaData.Codec, err)
 	}
 	return w.body, nil
+}
+
+// loadToKeep is load of a body that outlasts the next call.
+func (w *walker) loadToKeep(p *page) ([]byte, error) {
+	body, err := w.load(p)
+	if err != nil {
+		return nil, err
+	}
+	if p.packed {
+		w.body = nil
+		return body, nil
+	}
+	return append(make([]byte, 0, len(body)+bodySlack), body...), nil
 }
 
 // seek moves forward to the page that holds the row which lies skip rows behind the next page's first row, the

@@ -83,8 +83,16 @@ const (
 	pageRowsDefault     = 1 << 14
 )
 
-// writtenPageBytesMax is where a page of wide values ends, and how large a dictionary may get.
+// writtenPageBytesMax is where a page of wide values ends, and how large a dictionary may get, save for one of keys.
 const writtenPageBytesMax = 1 << 20
+
+// dictionaryBytesMax is how large a dictionary of the column may get. That of keys is worth twice as much: it has each of them once, and a row costs next to nothing.
+func (c ColumnSpec) dictionaryBytesMax() int {
+	if c.Ordered {
+		return 2 * writtenPageBytesMax
+	}
+	return writtenPageBytesMax
+}
 
 // Stats tells what a [Writer] has written.
 type Stats struct {

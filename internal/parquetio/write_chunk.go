@@ -46,8 +46,8 @@ func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pag
 	}
 	encoding := encodingFor(spec, e.values, arrays)
 	if encoding == format.RLEDictionary {
-		if e.dictionary = e.values.dictionary(arrays); e.dictionary == nil {
-			encoding = format.Plain // too many values for one
+		if e.dictionary = e.values.dictionary(arrays, spec.dictionaryBytesMax()); e.dictionary == nil {
+			encoding = undictionaried(spec) // too many values for one
 		}
 	}
 	e.pages = pages[:0]
@@ -342,8 +342,8 @@ type pageValues interface {
 	reset()
 	// repeat reports whether at most half of the first sampleRows values of arrays are distinct.
 	repeat(arrays []arrow.Array) bool
-	// dictionary returns one of all values of arrays, nil where it would be too large.
-	dictionary(arrays []arrow.Array) dictionary
+	// dictionary returns one of all values of arrays, nil where it would take more than most bytes.
+	dictionary(arrays []arrow.Array, most int) dictionary
 }
 
 // dictionary numbers the distinct values of a chunk.

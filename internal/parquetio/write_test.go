@@ -461,7 +461,7 @@ func TestDictionaryKeepsBits(t *testing.T) {
 		b.Append(values[i%5])
 	}
 	want := b.NewFloat64Array()
-	if _, n, err := newValues(feature.Float64).dictionary([]arrow.Array{want}).plain(); err != nil || n != 5 {
+	if _, n, err := newValues(feature.Float64).dictionary([]arrow.Array{want}, 1<<20).plain(); err != nil || n != 5 {
 		t.Errorf("%d values, %v", n, err)
 	}
 	var buf bytes.Buffer

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/parquet-go/parquet-go/encoding/delta"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -15,7 +16,8 @@ import (
 type textValues struct {
 	stretches []textStretch
 	n, bytes  int
-	plain     []byte
+	lengths   []int32
+	encoded   []byte
 }
 
 // textStretch are some values of an array, none of them NULL.
@@ -106,15 +108,38 @@ func firstEight(b []byte) uint64 {
 	return binary.BigEndian.Uint64(eight[:])
 }
 
-func (v *textValues) encode(format.Encoding) ([]byte, error) {
-	v.plain = slices.Grow(v.plain[:0], v.bytes)
+func (v *textValues) encode(encoding format.Encoding) ([]byte, error) {
+	v.encoded = slices.Grow(v.encoded[:0], v.bytes)
+	if encoding == format.DeltaLengthByteArray {
+		return v.encodeLengths()
+	}
 	for i := range v.stretches {
 		s := &v.stretches[i]
 		for k := s.from; k < s.to; k++ {
-			v.plain = appendText(v.plain, s.value(k))
+			v.encoded = appendText(v.encoded, s.value(k))
 		}
 	}
-	return v.plain, nil
+	return v.encoded, nil
+}
+
+// encodeLengths encodes all lengths, and then all texts, which need not be looked at for that.
+func (v *textValues) encodeLengths() (_ []byte, err error) {
+	v.lengths = v.lengths[:0]
+	for i := range v.stretches {
+		s := &v.stretches[i]
+		for k := s.from; k < s.to; k++ {
+			v.lengths = append(v.lengths, s.offsets[k+1]-s.offsets[k])
+		}
+	}
+	coder := delta.BinaryPackedEncoding{}
+	if v.encoded, err = coder.EncodeInt32(v.encoded, v.lengths); err != nil {
+		return nil, err
+	}
+	for i := range v.stretches {
+		s := &v.stretches[i]
+		v.encoded = append(v.encoded, s.data[s.offsets[s.from]:s.offsets[s.to]]...)
+	}
+	return v.encoded, nil
 }
 
 func appendText[T string | []byte](dst []byte, value T) []byte {
@@ -137,7 +162,7 @@ func (v *textValues) repeat(arrays []arrow.Array) bool {
 	return n > 0 && 2*len(distinct) <= n
 }
 
-func (v *textValues) dictionary(arrays []arrow.Array) dictionary {
+func (v *textValues) dictionary(arrays []arrow.Array, most int) dictionary {
 	d := &textDictionary{numbers: map[string]int32{}}
 	size := 0
 	for _, a := range arrays {
@@ -147,6 +172,10 @@ func (v *textValues) dictionary(arrays []arrow.Array) dictionary {
 				continue
 			}
 			text := textAt(a, i)
+			if n := len(d.ints); n > 0 && text == d.values[d.ints[n-1]] {
+				d.ints = append(d.ints, d.ints[n-1])
+				continue
+			}
 			number, known := d.numbers[text]
 			if !known {
 				number = int32(len(d.values))
@@ -154,7 +183,7 @@ func (v *textValues) dictionary(arrays []arrow.Array) dictionary {
 				d.values, size = append(d.values, text), size+4+len(text)
 			}
 			d.ints = append(d.ints, number)
-			if size > writtenPageBytesMax {
+			if size > most {
 				return nil
 			}
 		}
