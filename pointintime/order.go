@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/internal/stages"
 )
@@ -18,6 +19,36 @@ type Order struct {
 	shards  any // []keysort.Part[K]; nil: nobody has asked yet
 	packed  bool
 	packing *keysort.Packing
+	// What one question leaves to the next: memory of its shards, a chan *shardMemory[K], and of event times that nobody looks at any more.
+	memory any
+	times  []feature.Time
+}
+
+// timesFor returns memory for so many event times, of any content.
+func (o *Order) timesFor(rows int) []feature.Time {
+	if o == nil || o.times == nil || len(o.times) != rows {
+		return hugepage.Make[feature.Time](rows)
+	}
+	times := o.times
+	o.times = nil
+	return times
+}
+
+// shardMemories returns memory for as many workers, who take it from there and put it back.
+func (j *joiner[K]) shardMemories(workers int) chan *shardMemory[K] {
+	if j.q.Order != nil {
+		if memory, ok := j.q.Order.memory.(chan *shardMemory[K]); ok && len(memory) == workers {
+			return memory
+		}
+	}
+	memory := make(chan *shardMemory[K], workers)
+	for range workers {
+		memory <- &shardMemory[K]{}
+	}
+	if j.q.Order != nil {
+		j.q.Order.memory = memory
+	}
+	return memory
 }
 
 // packing returns the packing of the question's keys.

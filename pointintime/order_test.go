@@ -3,6 +3,7 @@ package pointintime
 import (
 	"context"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ func askBefore(t *rapid.T, q *Question, runs []Run) {
 			t.Fatal(err)
 		}
 	}
+	q.Order.times = slices.Repeat([]feature.Time{7}, q.Times.Len()) // memory of any content
 }
 
 // TestOrderOfServedTimes asks as served after a question that has left its order, and after one to a view of another schedule.
