@@ -90,10 +90,9 @@ func (j *joiner[K]) shards(workers int) []keysort.Part[K] {
 	sorting.Stop(0, 0)
 	j.sort(parts, workers)
 	var shards []keysort.Part[K]
-	for i := range n {
-		if from, to := i*len(parts)/n, (i+1)*len(parts)/n; from < to {
-			shards = append(shards, keysort.Adjacent(parts[from:to]))
-		}
+	for most := (len(parts) + n - 1) / n; len(parts) > 0; {
+		k := max(1, min(most, len(parts)/(2*workers))) // the last are small, so that workers end together
+		shards, parts = append(shards, keysort.Adjacent(parts[:k])), parts[k:]
 	}
 	shared.shards = shards
 	return shards
@@ -120,7 +119,7 @@ func (j *joiner[K]) sort(shards []keysort.Part[K], workers int) {
 	_ = group.Wait() // there are no errors
 }
 
-// shardsFor returns into how many shards that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
+// shardsFor returns into how many shards, if they were of one size, that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
 // no more than would leave shardRowsMin.
 func shardsFor(rows, workers int) int {
 	const (

@@ -114,15 +114,20 @@ func (c *columnCursor[T]) pickPlaces(rows []int32) error {
 
 // pickOfPage collects rows of the page, which stands at row.
 func (c *columnCursor[T]) pickOfPage(rows []int32, row int) {
-	c.picked = slices.Grow(c.picked[:0], len(rows))
 	if c.defs == nil {
-		values := c.values[c.value:]
-		for _, r := range rows {
-			c.picked = append(c.picked, values[int(r)-row])
+		picked := c.sink.spare(len(rows))
+		if picked == nil {
+			c.picked = sized(c.picked, len(rows))
+			picked = c.picked
 		}
-		c.sink.add(c.picked)
+		values := c.values[c.value:]
+		for i, r := range rows {
+			picked[i] = values[int(r)-row]
+		}
+		c.sink.add(picked)
 		return
 	}
+	c.picked = slices.Grow(c.picked[:0], len(rows))
 	c.defsPicked = c.defsPicked[:0]
 	level, value := c.level, c.value
 	for _, r := range rows {
