@@ -21,10 +21,11 @@ func (f *File) Take(rowGroup int, path string, t feature.Type, rows []int32) (ou
 	defer f.guard(&err, "column "+path)
 	defer s.cursor.free()
 	s.cursor.reserve(len(rows))
-	for i, r := range rows {
-		if int(r) >= s.rows || r < 0 || i > 0 && r <= rows[i-1] {
-			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: row %d asked for out of turn, of %d rows", f.path, path, r, s.rows)
+	for i, last := 0, int32(-1); i < len(rows); i++ {
+		if rows[i] <= last || int(rows[i]) >= s.rows {
+			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: row %d asked for out of turn, of %d rows", f.path, path, rows[i], s.rows)
 		}
+		last = rows[i]
 	}
 	if err := s.cursor.pick(rows); err != nil {
 		return nil, err
