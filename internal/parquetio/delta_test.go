@@ -19,11 +19,12 @@ func randomDeltas(t *rapid.T) []int64 {
 	last := rapid.OneOf(rapid.Int64(), rapid.Just(int64(0))).Draw(t, "first")
 	for range rapid.IntRange(0, 6).Draw(t, "stretches") {
 		width := rapid.OneOf(rapid.IntRange(0, 64), rapid.SampledFrom([]int{0, 1, 32, 33, 56, 57, 58, 64})).Draw(t, "bits")
-		repeats := rapid.Bool().Draw(t, "repeats")
+		repeats, step := rapid.Bool().Draw(t, "repeats"), rapid.SampledFrom([]int64{0, 0, 1, -3}).Draw(t, "step")
 		for range rapid.IntRange(1, 150).Draw(t, "values") {
 			if width > 0 && (!repeats || random.IntN(10) == 0) {
 				last += int64(random.Uint64() >> (64 - width))
 			}
+			last += step
 			values = append(values, last)
 		}
 	}

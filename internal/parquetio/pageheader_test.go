@@ -79,7 +79,7 @@ func TestPageHeaderRefuses(t *testing.T) {
 	}
 	for name, b := range map[string][]byte{
 		"no size":      append(whole[:4:4], 0),
-		"a text":       {0x18, 1, 'x', 0x15, 8, 0x15, 8, 0},
+		"64 bits":      {0x16, 0, 0x15, 8, 0x15, 8, 0},
 		"a large size": append(append(append(whole[:4:4], 0x15), uvarints(2*(math.MaxInt32+1))...), 0),
 		"no values":    append(append(whole[:len(whole):len(whole)], 0x2c), 0, 0), // field 5: a struct of nothing
 		"no rows":      append(append(whole[:len(whole):len(whole)], 0x5c), 0x15, 2, 0, 0),
