@@ -340,14 +340,12 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 		if err := counting.Wait(); err != nil {
 			return err
 		}
+		if i > 0 && !e.o.WithFeatureTimes {
+			counted := answers[i-1] // of whose times there is no use from here on
+			q.Order.times, counted.EventTimes, counted.CreatedTimes, counted.Known = counted.EventTimes, nil, nil, nil
+		}
 		counting = new(errgroup.Group)
-		counting.Go(func() error {
-			err := e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark)
-			if !e.o.WithFeatureTimes {
-				answer.EventTimes, answer.CreatedTimes, answer.Known = nil, nil, nil // of no use from here on
-			}
-			return err
-		})
+		counting.Go(func() error { return e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark) })
 		answers[i] = answer
 	}
 	computed, err := e.compute(taken, answers, c.rows)

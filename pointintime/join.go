@@ -132,10 +132,7 @@ func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Opti
 		shard = j.shardWindows
 	}
 	shards := j.shards(workers)
-	j.memory = make(chan *shardMemory[K], workers)
-	for range workers {
-		j.memory <- &shardMemory[K]{}
-	}
+	j.memory = j.shardMemories(workers)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
 	for _, rows := range shards {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/internal/stages"
 )
@@ -18,6 +19,36 @@ type Order struct {
 	shards  any // []keysort.Part[K]; nil: nobody has asked yet
 	packed  bool
 	packing *keysort.Packing
+	// What one question leaves to the next: memory of its shards, a chan *shardMemory[K], and of event times that nobody looks at any more.
+	memory any
+	times  []feature.Time
+}
+
+// timesFor returns memory for so many event times, of any content.
+func (o *Order) timesFor(rows int) []feature.Time {
+	if o == nil || o.times == nil || len(o.times) != rows {
+		return hugepage.Make[feature.Time](rows)
+	}
+	times := o.times
+	o.times = nil
+	return times
+}
+
+// shardMemories returns memory for as many workers, who take it from there and put it back.
+func (j *joiner[K]) shardMemories(workers int) chan *shardMemory[K] {
+	if j.q.Order != nil {
+		if memory, ok := j.q.Order.memory.(chan *shardMemory[K]); ok && len(memory) == workers {
+			return memory
+		}
+	}
+	memory := make(chan *shardMemory[K], workers)
+	for range workers {
+		memory <- &shardMemory[K]{}
+	}
+	if j.q.Order != nil {
+		j.q.Order.memory = memory
+	}
+	return memory
 }
 
 // packing returns the packing of the question's keys.
@@ -59,10 +90,9 @@ func (j *joiner[K]) shards(workers int) []keysort.Part[K] {
 	sorting.Stop(0, 0)
 	j.sort(parts, workers)
 	var shards []keysort.Part[K]
-	for i := range n {
-		if from, to := i*len(parts)/n, (i+1)*len(parts)/n; from < to {
-			shards = append(shards, keysort.Adjacent(parts[from:to]))
-		}
+	for most := (len(parts) + n - 1) / n; len(parts) > 0; {
+		k := max(1, min(most, len(parts)/(2*workers))) // the last are small, so that workers end together
+		shards, parts = append(shards, keysort.Adjacent(parts[:k])), parts[k:]
 	}
 	shared.shards = shards
 	return shards
@@ -89,7 +119,7 @@ func (j *joiner[K]) sort(shards []keysort.Part[K], workers int) {
 	_ = group.Wait() // there are no errors
 }
 
-// shardsFor returns into how many shards that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
+// shardsFor returns into how many shards, if they were of one size, that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
 // no more than would leave shardRowsMin.
 func shardsFor(rows, workers int) int {
 	const (

@@ -3,14 +3,17 @@ package pointintime
 import (
 	"context"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"pgregory.net/rapid"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/internal/stages"
 )
 
@@ -25,6 +28,7 @@ func askBefore(t *rapid.T, q *Question, runs []Run) {
 			t.Fatal(err)
 		}
 	}
+	q.Order.times = slices.Repeat([]feature.Time{7}, q.Times.Len()) // memory of any content
 }
 
 // TestOrderOfServedTimes asks as served after a question that has left its order, and after one to a view of another schedule.
@@ -64,4 +68,32 @@ func TestOrderIsFoundOnce(t *testing.T) {
 			t.Errorf("%d rows were sorted, want 2", w.Rows)
 		}
 	}
+}
+
+// TestLastShardsAreSmall cuts a spine that takes several shards of each worker: all rows are in one, in order, and what the last worker still has to do when the
+// others have ended is little.
+func TestLastShardsAreSmall(t *testing.T) {
+	const rows, workers = 600_000, 2
+	keys, times := make([]int64, rows), make([]arrow.Timestamp, rows)
+	for i := range keys {
+		keys[i] = int64(i*7919) % 100_003
+	}
+	view := &feature.View{Name: "v", Keys: []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}}
+	j := &joiner[int64]{q: Question{View: view, Keys: []arrow.Array{array.NewInt64Data(fixed(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(keys), rows))},
+		Times: array.NewTimestampData(fixed(feature.Scalar(feature.Timestamp).Arrow(), arrow.TimestampTraits.CastToBytes(times), rows))}, form: keysort.Ints(view.Keys)}
+	shards := j.shards(workers)
+	sum, last := 0, int64(-1)
+	for i, s := range shards {
+		if sum += s.Len(); s.Keys[0] < last || !slices.IsSorted(s.Keys) {
+			t.Fatalf("shard %d begins at %d after %d, or is not in order", i, s.Keys[0], last)
+		}
+		last = s.Keys[s.Len()-1]
+	}
+	if largest := shards[0].Len(); sum != rows || shards[len(shards)-1].Len() > largest/2 {
+		t.Errorf("%d rows of %d in %d shards, from %d to %d rows", sum, rows, len(shards), largest, shards[len(shards)-1].Len())
+	}
+}
+
+func fixed(t arrow.DataType, values []byte, rows int) arrow.ArrayData {
+	return array.NewData(t, rows, []*memory.Buffer{nil, memory.NewBufferBytes(values)}, nil, 0, 0)
 }

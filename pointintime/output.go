@@ -2,6 +2,7 @@ package pointintime
 
 import (
 	"fmt"
+	mathbits "math/bits"
 	"runtime"
 	"slices"
 	"sync"
@@ -36,13 +37,14 @@ type sink interface {
 }
 
 func newOutput(q Question, rows int) *output {
-	a := &Answer{Rows: make([]feature.Status, rows), EventTimes: hugepage.Make[feature.Time](rows)}
+	a := &Answer{Rows: make([]feature.Status, rows), EventTimes: q.Order.timesFor(rows)}
 	if q.View.HasCreatedTime {
 		a.CreatedTimes, a.Known = hugepage.Make[feature.Time](rows), make([]bool, rows)
 	}
 	o := &output{places: newPlaces(rows), view: q.View, a: a}
+	present := sync.OnceValues(func() ([]byte, int) { return presentBits(a.Rows) })
 	for _, f := range q.Features {
-		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows}))
+		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows, present: present}))
 	}
 	return o
 }
@@ -107,9 +109,10 @@ func (o *output) answer(q Question) (*Answer, error) {
 // presence tells which rows of a column are present: those of the answer, except those whose value is NULL, of which there is
 // seldom any.
 type presence struct {
-	rows  []feature.Status // of the answer
-	first sync.Once
-	null  []bool // nil: none
+	rows    []feature.Status     // of the answer
+	present func() ([]byte, int) // presentBits of rows, when they are settled
+	first   sync.Once
+	null    []bool // nil: none
 }
 
 func (p *presence) setNull(place uint32) {
@@ -143,19 +146,37 @@ func (p *presence) statuses() []feature.Status {
 
 // validity returns the Arrow bitmap of the present rows and the number of others; nil when all are present.
 func (p *presence) validity() (*memory.Buffer, int) {
-	bits := make([]byte, (len(p.rows)+7)/8)
-	absent := 0
-	for i := range p.rows {
-		if p.has(i) {
-			bits[i/8] |= 1 << (i % 8)
-		} else {
-			absent++
+	bits, absent := p.present()
+	if p.null != nil {
+		bits = slices.Clone(bits)
+		for i, null := range p.null {
+			if null && p.rows[i] == feature.Present {
+				bits[i/8] &^= 1 << (i % 8)
+				absent++
+			}
 		}
 	}
 	if absent == 0 {
 		return nil, 0
 	}
 	return memory.NewBufferBytes(bits), absent
+}
+
+// presentBits returns the Arrow bitmap of the rows that are present and the number of others.
+func presentBits(rows []feature.Status) (bits []byte, absent int) {
+	bits = make([]byte, (len(rows)+7)/8)
+	for i := range bits {
+		eight := rows[8*i : min(8*i+8, len(rows))]
+		var b byte
+		for k, s := range eight {
+			if s == feature.Present {
+				b |= 1 << k
+			}
+		}
+		bits[i] = b
+		absent += len(eight) - mathbits.OnesCount8(b)
+	}
+	return bits, absent
 }
 
 func newSink(t feature.Type, p *presence) sink {

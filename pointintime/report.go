@@ -132,9 +132,9 @@ func count(b bool) int64 {
 // add counts the answer of one ref for the current chunk.
 func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
 	view, times := r.svc.Refs[ref].View, keysort.Timestamps(r.times)
-	leaks := &r.leaks.Views[ref]
+	leaks, nulls := &r.leaks.Views[ref], r.times.NullN() > 0
 	for i, q := range times {
-		if r.times.IsNull(i) {
+		if nulls && r.times.IsNull(i) {
 			continue
 		}
 		var l leak

@@ -82,6 +82,25 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// passedMax is how long a piece may be of which no copy is taken.
+const passedMax = 2 * pieceBytes
+
+// Pass is Write of memory that the caller has no use for any more: no copy is taken of it unless it is large. It returns memory that has been written, or nil, for
+// the caller to use in its stead.
+func (w *Writer) Pass(b []byte) (spare []byte, err error) {
+	if cap(b) > passedMax {
+		_, err := w.Write(b)
+		return b, err
+	}
+	if w.piece != nil {
+		w.full <- w.piece
+		w.piece = nil
+	}
+	spare = <-w.free
+	w.full <- b
+	return spare, w.err()
+}
+
 // Finish writes what is left and returns when nothing is on its way any more. It may be called again, and says the same.
 func (w *Writer) Finish() error {
 	if !w.done {

@@ -30,7 +30,7 @@ func (f *failing) Write(b []byte) (int, error) {
 	return f.Buffer.Write(b)
 }
 
-// TestWriter writes in pieces of all sizes, to a writer that may fail at any point: what arrives is the beginning of what was written, and all of it unless an
+// TestWriter writes and passes pieces of all sizes, to a writer that may fail at any point: what arrives is the beginning of what was written, and all of it unless an
 // error is told.
 func TestWriter(t *testing.T) {
 	content := make([]byte, 40*pieceBytes)
@@ -43,8 +43,14 @@ func TestWriter(t *testing.T) {
 		w := NewWriter(out)
 		var err error
 		for rest := content; len(rest) > 0 && err == nil; {
-			n := min(len(rest), rapid.SampledFrom([]int{1 << 10, pieceBytes, 5*pieceBytes + 3}).Draw(t, "write"))
-			_, err = w.Write(rest[:n])
+			n := min(len(rest), rapid.SampledFrom([]int{1 << 10, pieceBytes, passedMax, 5*pieceBytes + 3}).Draw(t, "write"))
+			if rapid.Bool().Draw(t, "passed") {
+				var spare []byte
+				spare, err = w.Pass(bytes.Clone(rest[:n]))
+				clear(spare[:cap(spare)]) // what it returns is not on its way any more
+			} else {
+				_, err = w.Write(rest[:n])
+			}
 			rest = rest[n:]
 		}
 		finished := w.Finish()

@@ -226,7 +226,8 @@ type Memory[K Ordered] struct {
 // forRows returns entries, scratch and room for the sorted rows, so many of each.
 func (m *Memory[K]) forRows(n int) (entries, scratch []entry, out Part[K]) {
 	if cap(m.entries) < n {
-		*m = Memory[K]{hugepage.Make[entry](n), hugepage.Make[entry](n), newPart[K](n)}
+		room := n + n/4 // for parts that are somewhat longer
+		*m = Memory[K]{hugepage.Make[entry](room), hugepage.Make[entry](room), newPart[K](room)}
 	}
 	return m.entries[:n], m.scratch[:n], m.sorted.slice(0, n)
 }

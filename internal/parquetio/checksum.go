@@ -49,16 +49,35 @@ type checksummer struct {
 
 // Write passes b on.
 func (c *checksummer) Write(b []byte) (int, error) {
-	n, err := c.out.Write(b)
-	for rest := b[:n]; len(rest) > 0; {
-		k := min(len(rest), blockBytes-int(c.size%blockBytes))
-		c.sum = crc32.Update(c.sum, castagnoli(), rest[:k])
+	c.add(b)
+	return c.out.Write(b)
+}
+
+// passer is a writer that may keep what it is handed, and returns other memory for it.
+type passer interface {
+	Pass(b []byte) (spare []byte, err error)
+}
+
+// pass passes b on, and returns memory that the caller may use in its stead.
+func (c *checksummer) pass(b []byte) (spare []byte, err error) {
+	c.add(b)
+	if out, ok := c.out.(passer); ok {
+		return out.Pass(b)
+	}
+	_, err = c.out.Write(b)
+	return b, err
+}
+
+// add takes b into the checksums.
+func (c *checksummer) add(b []byte) {
+	for len(b) > 0 {
+		k := min(len(b), blockBytes-int(c.size%blockBytes))
+		c.sum = crc32.Update(c.sum, castagnoli(), b[:k])
 		c.size += int64(k)
-		if rest = rest[k:]; c.size%blockBytes == 0 {
+		if b = b[k:]; c.size%blockBytes == 0 {
 			c.endBlock()
 		}
 	}
-	return n, err
 }
 
 func (c *checksummer) endBlock() {

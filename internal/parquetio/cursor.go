@@ -259,7 +259,7 @@ func (c *columnCursor[T]) end() error {
 }
 
 func (c *columnCursor[T]) restart(group int) {
-	c.walk = c.walk.file.walk(group, c.column)
+	c.walk = c.walk.restart(group)
 	c.dict, c.values, c.value, c.level, c.levels = nil, nil, 0, 0, 0
 }
 

@@ -37,6 +37,9 @@ func (f *File) ReadRuns(rowGroup int, path string, t feature.Type, spans []Span)
 	if spans == nil {
 		spans = []Span{{0, s.rows}}
 	}
+	for _, span := range spans {
+		ends.expected += int32(span.To - span.From)
+	}
 	if err := s.collect(spans, s.cursor.expectTo); err != nil {
 		return Runs{}, err
 	}
@@ -92,9 +95,10 @@ func itself[T any](v T) T            { return v }
 
 // runEnds are the ends of the runs that are complete.
 type runEnds struct {
-	ends []int32
-	rows int32
-	null bool
+	ends     []int32
+	rows     int32
+	expected int32 // rows in the end
+	null     bool
 }
 
 // runSink hands the first value of each run to another sink.
@@ -219,13 +223,26 @@ type numberRunSink[T int32 | int64] struct {
 	deltas []T // of a miniblock
 }
 
+// grow makes room for n runs, and where there is less, for as many as there will be if they go on as they have begun.
+func (s *numberRunSink[T]) grow(n int) {
+	if n <= cap(s.ends)-len(s.ends) {
+		return
+	}
+	if s.rows > 0 && s.expected > s.rows {
+		n += min(int(float64(len(s.ends))/float64(s.rows)*1.1*float64(s.expected-s.rows)), reserveMax)
+	}
+	s.ends = slices.Grow(s.ends, n)
+	s.sink.reserve(n)
+}
+
 func (s *numberRunSink[T]) add(values []T) {
 	if s.rows == 0 && len(values) > 0 {
 		s.runSink.add(values[:1])
 		values = values[1:]
 	}
+	s.grow(len(values))
 	n, at := 0, len(s.ends)
-	s.new, s.ends = sized(s.new, len(values)), slices.Grow(s.ends, len(values))[:at+len(values)]
+	s.new, s.ends = sized(s.new, len(values)), s.ends[:at+len(values)]
 	begins, row, last := s.ends[at:], s.rows, s.last
 	for i, v := range values {
 		s.new[n], begins[n] = v, row+int32(i) // which the next value overwrites, unless this one is new
@@ -249,8 +266,9 @@ func (s *numberRunSink[T]) addDeltas(body []byte, n int) error {
 	}
 	s.add([]T{d.first})
 	n--
+	s.grow(n)
 	runs, at := 0, len(s.ends)
-	s.new, s.ends = sized(s.new, n), slices.Grow(s.ends, n)[:at+n]
+	s.new, s.ends = sized(s.new, n), s.ends[:at+n]
 	_, err = d.each(body, n, func(from int, packed []byte, width uint, least T, count int) {
 		if width == 0 && least == 0 {
 			return

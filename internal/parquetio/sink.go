@@ -130,7 +130,9 @@ type numberSink[T fixedWidth] struct {
 
 func (s *numberSink[T]) reserve(n int) {
 	if n = len(s.values) + min(n, reserveMax); n > cap(s.values) {
-		s.values = append(allocate[T](s.memory, n), s.values...)
+		before := s.values
+		s.values = append(allocate[T](s.memory, n), before...)
+		bufferOf(s.memory, before).Release()
 	}
 }
 

@@ -21,10 +21,11 @@ func (f *File) Take(rowGroup int, path string, t feature.Type, rows []int32) (ou
 	defer f.guard(&err, "column "+path)
 	defer s.cursor.free()
 	s.cursor.reserve(len(rows))
-	for i, r := range rows {
-		if int(r) >= s.rows || r < 0 || i > 0 && r <= rows[i-1] {
-			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: row %d asked for out of turn, of %d rows", f.path, path, r, s.rows)
+	for i, last := 0, int32(-1); i < len(rows); i++ {
+		if rows[i] <= last || int(rows[i]) >= s.rows {
+			return nil, feature.Errorf(feature.ErrInternal, "%s: column %s: row %d asked for out of turn, of %d rows", f.path, path, rows[i], s.rows)
 		}
+		last = rows[i]
 	}
 	if err := s.cursor.pick(rows); err != nil {
 		return nil, err
@@ -114,15 +115,20 @@ func (c *columnCursor[T]) pickPlaces(rows []int32) error {
 
 // pickOfPage collects rows of the page, which stands at row.
 func (c *columnCursor[T]) pickOfPage(rows []int32, row int) {
-	c.picked = slices.Grow(c.picked[:0], len(rows))
 	if c.defs == nil {
-		values := c.values[c.value:]
-		for _, r := range rows {
-			c.picked = append(c.picked, values[int(r)-row])
+		picked := c.sink.spare(len(rows))
+		if picked == nil {
+			c.picked = sized(c.picked, len(rows))
+			picked = c.picked
 		}
-		c.sink.add(c.picked)
+		values := c.values[c.value:]
+		for i, r := range rows {
+			picked[i] = values[int(r)-row]
+		}
+		c.sink.add(picked)
 		return
 	}
+	c.picked = slices.Grow(c.picked[:0], len(rows))
 	c.defsPicked = c.defsPicked[:0]
 	level, value := c.level, c.value
 	for _, r := range rows {

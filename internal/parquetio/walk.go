@@ -80,6 +80,13 @@ func (f *File) walk(group int, c *column) *walker {
 	return w
 }
 
+// restart returns a walker of the same column in another row group, which takes over the memory of w.
+func (w *walker) restart(group int) *walker {
+	next := w.file.walk(group, w.column)
+	next.buffer.block, next.body = w.buffer.block, w.body
+	return next
+}
+
 func (w *walker) corrupt(format string, args ...any) error {
 	return w.file.corrupt("row group %d, column %s, page at byte %d: "+format, append([]any{w.group, w.column.info.Path, w.off}, args...)...)
 }

@@ -225,10 +225,11 @@ func (w *Writer) writeGroup(chunks []chunk) error {
 	for i := range chunks {
 		c := &chunks[i]
 		c.moveTo(w.out.size)
-		if _, err := w.out.Write(c.pages); err != nil {
+		var err error
+		if w.spare[i], err = w.out.pass(c.pages); err != nil {
 			return err
 		}
-		w.spare[i], c.pages = c.pages[:0], nil
+		c.pages = nil
 		group.Columns = append(group.Columns, format.ColumnChunk{MetaData: c.meta})
 		group.TotalByteSize += c.meta.TotalUncompressedSize
 		group.TotalCompressedSize += c.meta.TotalCompressedSize

@@ -50,7 +50,7 @@ func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pag
 			encoding = undictionaried(spec) // too many values for one
 		}
 	}
-	e.pages = pages[:0]
+	e.pages = slices.Grow(pages[:0], plainSize(arrays))
 	e.meta = format.ColumnMetaData{Type: physicalOf(spec.Type.Kind), Encoding: []format.Encoding{encoding, format.RLE}, PathInSchema: spec.leaf(),
 		Codec: opts.Codec.CompressionCodec()}
 	if encoding == format.RLEDictionary {
@@ -70,6 +70,16 @@ func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pag
 	}
 	e.finish()
 	return e.chunk, nil
+}
+
+// plainSize returns about how many bytes arrays of fixed width take at most as pages; 0 for others.
+func plainSize(arrays []arrow.Array) (size int) {
+	for _, a := range arrays {
+		if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
+			size += a.Len() * (t.BitWidth() + 1) / 8 * 33 / 32
+		}
+	}
+	return size
 }
 
 // chunkEncoder encodes the column of a row group in pages of equal row counts, save for very wide values.

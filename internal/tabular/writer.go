@@ -70,7 +70,7 @@ func Create(path string, schema *arrow.Schema, opts WriterOptions) (*Writer, err
 	w.sink = &sink{out: out}
 	w.behind = behind.NewWriter(w.sink)
 	err = guard(func() (err error) {
-		w.encoder, err = newEncoder(format, struct{ io.Writer }{w.behind}, schema)
+		w.encoder, err = newEncoder(format, w.behind, schema)
 		return err
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func Create(path string, schema *arrow.Schema, opts WriterOptions) (*Writer, err
 	return w, nil
 }
 
-// newEncoder returns the encoder of format. It gets no way to close the file: pqarrow closes what it can.
+// newEncoder returns the encoder of format. out has no way to close the file: pqarrow closes what it can.
 func newEncoder(format Format, out io.Writer, schema *arrow.Schema) (encoder, error) {
 	switch format {
 	case Parquet:
