@@ -3,6 +3,8 @@ package pointintime
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -55,7 +57,8 @@ type ExportOptions struct {
 func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath, outPath string, o ExportOptions) (m *Manifest, err error) {
 	begun := time.Now()
 	e := newExport(svc, snapshots, spinePath, o)
-	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: e.chunkRows})
+	readOnce := sha256.New()
+	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: e.chunkRows, ReadOnce: readOnce})
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +80,9 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 	group.Go(func() error { return e.stream(ctx, reader, writer) })
 	if err := group.Wait(); err != nil {
 		return nil, err
+	}
+	if hash == "" { // of a pipe
+		hash = hex.EncodeToString(readOnce.Sum(nil))
 	}
 	committing := e.o.Stats.Start(stages.Commit)
 	if err := writer.Finish(); err != nil { // a full disk must not leave a manifest alone

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -124,6 +125,32 @@ func checkTraining(t *testing.T) {
 	}
 	if !bytes.Equal(readFile(t, "first.csv"), readFile(t, "now.csv")) {
 		t.Error("the training set differs from that of the first run")
+	}
+}
+
+// TestExportOfPipe: a spine can come through a pipe, which can be read only once, and is noted as if it were a file.
+func TestExportOfPipe(t *testing.T) {
+	inProject(t, "apply", "materialize")
+	text := "customer_id,payee_id,event_timestamp\n" + strings.Repeat("7,8,2024-05-01T00:00:00Z\n", 50_000)
+	writeFile(t, "file.csv", text)
+	ok(t, "export", "fraud", "--spine", "file.csv", "--out", "file-out.csv")
+	if err := syscall.Mkfifo("pipe.csv", 0o600); err != nil {
+		t.Skipf("no pipes here: %v", err)
+	}
+	var group errgroup.Group
+	group.Go(func() error { return os.WriteFile("pipe.csv", []byte(text), 0) })
+	ok(t, "export", "fraud", "--spine", "pipe.csv", "--out", "pipe-out.csv")
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	if !bytes.Equal(readFile(t, "file-out.csv"), readFile(t, "pipe-out.csv")) {
+		t.Error("the training set differs from that of the file")
+	}
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+	for _, name := range []string{"file-out.csv.manifest.json", "pipe-out.csv.manifest.json"} {
+		if !strings.Contains(string(readFile(t, name)), hash) {
+			t.Errorf("%s has not the spine's hash", name)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ package tabular
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,6 +73,9 @@ type ReaderOptions struct {
 	// first of them, in a format that can be read in batches of any size: where many rows are wanted at once, one batch of them needs no copy.
 	BatchRowsOf func(schema *arrow.Schema, textBytes int64) int
 
+	// ReadOnce, where it is set, gets the bytes of a file that can be read only once, such as a pipe, as they are read. Only CSV can come so.
+	ReadOnce io.Writer
+
 	textMax int // tests lower columnTextMax with it
 }
 
@@ -94,6 +98,9 @@ func OpenReader(path string, opts ReaderOptions) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !rereadable(f.info) {
+		f.once = opts.ReadOnce
+	}
 	var r Reader
 	switch format {
 	case Parquet:
@@ -113,8 +120,13 @@ func OpenReader(path string, opts ReaderOptions) (Reader, error) {
 // input is an open file that remembers how reading it failed first, so that a disk's failure is not called damage. Several goroutines may read it at once.
 type input struct {
 	*os.File
+	info   os.FileInfo
+	once   io.Writer // gets what is read; nil: nobody
 	failed atomic.Pointer[error]
 }
+
+// rereadable reports whether a file can be read again, beside a reader of it.
+func rereadable(info os.FileInfo) bool { return info.Mode().IsRegular() }
 
 func openInput(path string) (*input, error) {
 	f, err := os.Open(path)
@@ -133,12 +145,17 @@ func openInput(path string) (*input, error) {
 		f.Close()
 		return nil, feature.Errorf(feature.ErrUnavailable, "read %s: %w", path, err)
 	}
-	return &input{File: f}, nil
+	return &input{File: f, info: info}, nil
 }
 
 // Read implements io.Reader.
 func (f *input) Read(b []byte) (int, error) {
 	n, err := f.File.Read(b)
+	if f.once != nil && n > 0 {
+		if _, err := f.once.Write(b[:n]); err != nil {
+			return n, err
+		}
+	}
 	return n, f.note(err)
 }
 
