@@ -124,14 +124,14 @@ func openTable(path string) (t *sst.Table, err error) {
 	if err != nil {
 		return nil, openError(path, err)
 	}
-	if t, err = sst.OpenTable(file, bulkOptions()); err != nil {
+	if t, err = sst.OpenTable(file, bulkOptions(0)); err != nil {
 		return nil, errors.Join(openError(path, err), file.Close(-1))
 	}
 	return t, nil
 }
 
-// bulkOptions are those of badgerOptions, as far as they are about tables.
-func bulkOptions() sst.Options {
+// bulkOptions are those of badgerOptions, as far as they are about tables, of that size.
+func bulkOptions(tableBytes uint64) sst.Options {
 	return sst.Options{TableSize: tableBytes, BlockSize: 4 << 10, BloomFalsePositive: 0.01, Compression: options.None, ChkMode: options.NoVerification}
 }
 

@@ -17,6 +17,13 @@ import (
 // has few files.
 const bulkBytesDefault = 4 << 20
 
+// A table of a bulk has 2 MiB at first, since the end of a table is the largest piece of work in a load: with 8 MiB lookups notice it. It has a part of what has
+// been written, up to 8 MiB, where there would be thousands of tables, each of which is mapped and open.
+const (
+	bulkTableLeast = 2 << 20
+	bulkTablePart  = 64
+)
+
 // bulkLoader is the [Loader] of a Badger store. It makes a bulk: what is loaded takes neither the way through Badger's log nor through its levels,
 // where it would be written some three times, in bursts that leave lookups no processor.
 type bulkLoader struct {
@@ -29,6 +36,7 @@ type bulkLoader struct {
 
 	state   bulkState    // of the bulk, once it has been begun: its number is not 0
 	builder *sst.Builder // the table that is being filled; nil if none
+	written uint64       // bytes in the tables before it
 	version []byte       // what a table's keys end with
 	key     []byte       // scratch
 	ended   bool
@@ -95,7 +103,7 @@ func (l *bulkLoader) put(op Op) error {
 		}
 	}
 	if l.builder == nil {
-		l.builder = sst.NewTableBuilder(bulkOptions())
+		l.builder = sst.NewTableBuilder(bulkOptions(min(max(bulkTableLeast, l.written/bulkTablePart), tableBytes)))
 	}
 	l.key = append(append(l.key[:0], op.Key...), l.version...)
 	l.builder.Add(l.key, y.ValueStruct{Value: op.Value}, 0)
@@ -108,7 +116,7 @@ func (l *bulkLoader) endTable() error {
 	l.state.files++
 	content := l.builder.Finish()
 	l.builder.Close()
-	l.builder = nil
+	l.builder, l.written = nil, l.written+uint64(len(content))
 	name := filepath.Join(l.state.directory(l.kv.path), tableName(uint64(l.state.files)))
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {

@@ -128,7 +128,7 @@ func TestPublishInPieces(t *testing.T) {
 		keys    int64
 		pieces  int
 		rebuilt bool
-	}{{keys, 10, true}, {keys / 10, 1, false}, {keys, 2 + 10, true}} { // the last time it gives up after two pieces in place
+	}{{keys, 20, true}, {keys / 10, 2, false}, {keys, 3 + 20, true}} { // the last time it gives up after three pieces in place
 		written = 0
 		done, err := w.materialize(materialize.Request{})
 		w.must(err)
