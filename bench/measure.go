@@ -46,7 +46,7 @@ func tasks() map[string]func(context.Context, task) (outcome, error) {
 	return map[string]func(context.Context, task) (outcome, error){
 		"make-history": makeHistory, "make-spine": makeSpine, "make-source": makeSource, "make-events": makeEvents, "make-online": makeOnline,
 		"export": taskExport, "export-counted": taskExportCounted, "check-export": taskCheckExport, "export-windows": taskExportWindows,
-		"materialize": taskMaterialize, "digest": taskDigest, "publish": taskPublish, "check-published": taskCheckPublished, "write-batch": taskWriteBatch,
+		"materialize": taskMaterialize, "digest": taskDigest, "publish": taskPublish, "make-prepared": makePrepared, "check-published": taskCheckPublished, "write-batch": taskWriteBatch,
 		"serve": taskServe, "echo": taskEcho, "load": taskLoad, "limit": taskLimit,
 	}
 }

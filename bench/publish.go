@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -20,8 +21,8 @@ import (
 )
 
 // benchPublish publishes 1 M keys of 20 features, two rows of history each, to a new store. The peer is Badger's own WriteBatch, which is
-// handed the same keys and values, encoded beforehand and in memory: once with the options that asof gives Badger, which is what the closing
-// line is about, and once with Badger's defaults, which do not wait for the disk.
+// handed the same keys and values, encoded beforehand and in memory: once with options of the kind that asof gives Badger for what is not loaded in bulk,
+// which wait for the disk as asof does and are what the closing line is about, and once with Badger's defaults, which do not.
 func benchPublish(ctx context.Context, b *bench, r *report) error {
 	s := b.usual()
 	s.Rows, s.Features = 2*s.Keys, 20
@@ -31,7 +32,10 @@ func benchPublish(ctx context.Context, b *bench, r *report) error {
 		return err
 	}
 	check, batch := t, t
-	check.Do, batch.Do, batch.Data, batch.Out = "check-published", "write-batch", t.Out, b.output("written")
+	check.Do, batch.Do, batch.Out = "check-published", "write-batch", b.output("written")
+	if batch.Data, err = b.made(ctx, "prepared-"+s.name(), task{Do: "make-prepared", Data: t.Data, Shape: s}); err != nil {
+		return err
+	}
 	defaults := batch
 	defaults.Defaults = true
 	st, err := b.stand(ctx, r, "", "", "keys", int64(s.Keys), []contender{
@@ -56,15 +60,20 @@ func taskPublish(ctx context.Context, t task) (o outcome, err error) {
 	if err := os.RemoveAll(t.Out); err != nil {
 		return o, err
 	}
-	return publishAll(ctx, t)
+	return publishAll(ctx, t, 0)
 }
 
-func publishAll(ctx context.Context, t task) (o outcome, err error) {
+// makePrepared is taskPublish with nothing loaded in bulk, so that all rows lie in Badger.
+func makePrepared(ctx context.Context, t task) (outcome, error) {
+	return publishAll(ctx, t, math.MaxInt64)
+}
+
+func publishAll(ctx context.Context, t task, bulkBytes int64) (o outcome, err error) {
 	store, err := offline.Open(ctx, t.Data, offline.Options{})
 	if err != nil {
 		return o, err
 	}
-	values, err := online.Open(t.Out, online.Options{Logger: quiet()})
+	values, err := online.Open(t.Out, online.Options{Logger: quiet(), BulkBytes: bulkBytes})
 	if err != nil {
 		return o, err
 	}
@@ -124,6 +133,9 @@ func taskWriteBatch(_ context.Context, t task) (o outcome, err error) {
 	if keys, values, err = published(t.Data); err != nil {
 		return o, err
 	}
+	if len(keys) < t.Shape.Keys {
+		return o, fmt.Errorf("%s has %d rows, fewer than %d keys", t.Data, len(keys), t.Shape.Keys)
+	}
 	if err := os.RemoveAll(t.Out); err != nil {
 		return o, err
 	}
@@ -146,7 +158,7 @@ func taskWriteBatch(_ context.Context, t task) (o outcome, err error) {
 	return outcome{Seconds: time.Since(begun).Seconds(), Count: int64(len(keys))}, nil
 }
 
-// badgerOptions are those that asof gives Badger (online/badger.go), or Badger's own.
+// badgerOptions are of the kind that asof gives Badger (online/badger.go), or Badger's own.
 func badgerOptions(dir string, defaults bool) badger.Options {
 	o := badger.DefaultOptions(dir).WithLogger(nil)
 	if defaults {

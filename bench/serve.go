@@ -183,7 +183,7 @@ func makeOnline(ctx context.Context, t task) (outcome, error) {
 		return o, err
 	}
 	t.Data, t.Out = t.Out, filepath.Join(t.Out, onlineName)
-	return publishAll(ctx, t)
+	return publishAll(ctx, t, 0)
 }
 
 // onlineName is the directory of the online store, beside the histories that it comes from.

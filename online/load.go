@@ -17,8 +17,8 @@ import (
 // has few files.
 const bulkBytesDefault = 4 << 20
 
-// A table of a bulk has 2 MiB at first, since the end of a table is the largest piece of work in a load: with 8 MiB lookups notice it. It has a part of what has
-// been written, up to 8 MiB, where there would be thousands of tables, each of which is mapped and open.
+// A table of a bulk has 2 MiB at first: its end is the largest piece of work in a load, and lookups notice one of 8 MiB. Later ones have a 64th of what has been
+// written, up to 8 MiB, since each table is a file that is mapped and open.
 const (
 	bulkTableLeast = 2 << 20
 	bulkTablePart  = 64
