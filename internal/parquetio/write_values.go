@@ -137,7 +137,12 @@ func (v *numberValues[T]) dictionary(arrays []arrow.Array, most int) dictionary 
 }
 
 func (v *numberValues[T]) repeat(arrays []arrow.Array) bool {
-	d, n := numberDictionary[T]{values: make([]T, 0, sampleRows/2+1), table: make([]int32, 2*sampleRows)}, 0 // which need not grow
+	rows, n := 1, 0
+	for _, a := range arrays {
+		rows += elementsOf(a).Len()
+	}
+	rows = min(rows, sampleRows)
+	d := numberDictionary[T]{values: make([]T, 0, rows/2+1), table: make([]int32, 1<<bits.Len(uint(2*rows-1)))} // which need not grow
 	for _, a := range arrays {
 		a = elementsOf(a)
 		values := v.of(a)
