@@ -52,12 +52,7 @@ func testKV(t *testing.T, open func(path string) (KV, error)) {
 			t.Fatal(err)
 		}
 	}
-	check := func(prefix, start string, want ...string) {
-		t.Helper()
-		if got := contents(t, kv, prefix, start); !cmp.Equal(got, want) {
-			t.Fatalf("prefix %q from %q: %v, want %v", prefix, start, got, want)
-		}
-	}
+	check := func(prefix, start string, want ...string) { t.Helper(); holds(t, kv, prefix, start, want...) }
 	ops := []Op{{Key: []byte("b2"), Value: []byte("two")}, {Key: []byte("a"), Value: []byte{}}, {Key: []byte("b1"), Value: []byte("one")}, {Key: []byte("c\xff"), Value: []byte("c")}}
 	must(kv.Write(ops))
 	copy(ops[0].Value, "TWO") // the store keeps none of our memory
@@ -125,12 +120,7 @@ func testLoad(t *testing.T, kv KV) {
 			t.Fatal(err)
 		}
 	}
-	check := func(prefix, start string, want ...string) {
-		t.Helper()
-		if got := contents(t, kv, prefix, start); !cmp.Equal(got, want) {
-			t.Fatalf("prefix %q from %q: %q, want %q", prefix, start, got, want)
-		}
-	}
+	check := func(prefix, start string, want ...string) { t.Helper(); holds(t, kv, prefix, start, want...) }
 	load := func(prefix string, pieces ...[]Op) Loader {
 		l := kv.Load([]byte(prefix))
 		for _, ops := range pieces {
@@ -186,6 +176,14 @@ func testLoad(t *testing.T, kv KV) {
 		}
 		return nil
 	}))
+}
+
+// holds fails the test unless kv has these keys and values from start under prefix.
+func holds(t *testing.T, kv KV, prefix, start string, want ...string) {
+	t.Helper()
+	if got := contents(t, kv, prefix, start); !cmp.Equal(got, want) {
+		t.Fatalf("prefix %q from %q: %q, want %q", prefix, start, got, want)
+	}
 }
 
 // contents returns the keys and values from start under prefix, one of which tests that iteration can stop.

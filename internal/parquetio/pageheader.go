@@ -1,6 +1,10 @@
 package parquetio
 
-import "github.com/parquet-go/parquet-go/format"
+import (
+	"fmt"
+
+	"github.com/parquet-go/parquet-go/format"
+)
 
 // decodePageHeader decodes the page header at the head of b and returns its length, or errShort when b ends within it. It leaves the statistics out that some have. A
 // scan has one for each page, on which the decoder of any Thrift would spend as long as on what is in a page of few rows.
@@ -57,7 +61,7 @@ func (w *thriftWalk) numbers(first []*int32, rest func(id int16, t byte) error) 
 			return rest(id, t)
 		}
 		if t != thriftInt32 {
-			return errMalformed
+			return fmt.Errorf("%w: field %d is no number of 32 bits", errMalformed, id)
 		}
 		seen |= 1 << id
 		return w.int32(first[id-1])

@@ -1,7 +1,6 @@
 package parquetio
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -94,20 +93,9 @@ func TestEncodingOfManyIntegers(t *testing.T) {
 
 // writtenColumn returns a file with one column, and what the file says of it.
 func writtenColumn(t *testing.T, spec ColumnSpec, values arrow.Array) (*File, format.ColumnMetaData) {
-	var buf bytes.Buffer
-	w := NewWriter(&buf, []ColumnSpec{spec}, WriterOptions{})
 	schema := arrow.NewSchema([]arrow.Field{{Name: spec.Name, Type: spec.Type.Arrow()}}, nil)
-	if err := w.Write(array.NewRecordBatch(schema, []arrow.Array{values}, int64(values.Len()))); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	f, err := NewFile("written", bytes.NewReader(buf.Bytes()), int64(buf.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f, w.groups[0].Columns[0].MetaData
+	f := writtenFile(t, []ColumnSpec{spec}, array.NewRecordBatch(schema, []arrow.Array{values}, int64(values.Len())))
+	return f, f.meta.RowGroups[0].Columns[0].MetaData
 }
 
 // TestRunsOfPlaces writes places in dictionaries of all sizes as runs, which the library and this package read as they were.
