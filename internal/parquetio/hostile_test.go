@@ -28,6 +28,10 @@ func TestHostileClaims(t *testing.T) {
 	if n, err := thriftLength([]byte{0x15, 2, 0, 9, 9}); n != 3 || err != nil {
 		t.Error(n, err)
 	}
+	// Type 0 with a number ends a struct too. A walk that took it for a field would go on behind the end, and let claims pass that the decoder comes to.
+	if n, err := thriftLength([]byte{0x1c, 0x10, 0x30, 9}); n != 3 || err != nil {
+		t.Error(n, err)
+	}
 
 	three := make([]int64, 3)
 	for name, b := range map[string][]byte{

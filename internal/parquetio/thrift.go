@@ -71,12 +71,13 @@ func (w *thriftWalk) structure(depth int) error {
 	return w.fields(func(_ int16, t byte) error { return w.field(t, depth+1) })
 }
 
-// fields calls do with the number and the type of each field of a struct, of which it reads or passes over the value.
+// fields calls do with the number and the type of each field of a struct, of which it reads or passes over the value. A
+// struct ends at the type 0, whatever number comes with it: decoders look at the type alone.
 func (w *thriftWalk) fields(do func(id int16, t byte) error) error {
 	id := int16(0)
 	for {
 		b, err := w.byte()
-		if err != nil || b == 0 {
+		if err != nil || b&0xf == 0 {
 			return err
 		}
 		if b>>4 > 0 {
@@ -94,7 +95,7 @@ func (w *thriftWalk) fields(do func(id int16, t byte) error) error {
 
 // field passes over the value of a field of a struct.
 func (w *thriftWalk) field(t byte, depth int) error {
-	if t == thriftTrue || t == thriftFalse || t == 0 {
+	if t == thriftTrue || t == thriftFalse {
 		return nil
 	}
 	return w.value(t, depth)
