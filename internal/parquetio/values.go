@@ -124,17 +124,31 @@ func decodeBools(dst []bool, enc format.Encoding, body []byte, n int) ([]bool, e
 		if len(body) < 4 {
 			return nil, errShortPage
 		}
-		levels, err := decodeLevels(nil, body[4:], format.RLE, 1, n)
-		if err != nil {
-			return nil, errShortPage
-		}
-		for i := range dst {
-			dst[i] = levels == nil || levels[i] == 1
-		}
+		return dst, decodeBoolRuns(dst, body[4:])
 	default:
 		return nil, errEncoding(enc)
 	}
 	return dst, nil
+}
+
+// decodeBoolRuns decodes bools in the RLE and bit-packing hybrid. A run counts by its lowest bit: parquet-go writes one of true as 0xff.
+func decodeBoolRuns(dst []bool, src []byte) error {
+	for len(dst) > 0 {
+		run, rest, err := nextRun(src, 1)
+		if err != nil {
+			return err
+		}
+		out := dst[:min(run.count, len(dst))]
+		for i := range out {
+			if run.packed == nil {
+				out[i] = run.value&1 == 1
+			} else {
+				out[i] = run.packed[i>>3]>>(i&7)&1 == 1
+			}
+		}
+		dst, src = dst[len(out):], rest
+	}
+	return nil
 }
 
 // decodeByteArrays decodes BYTE_ARRAY values.
