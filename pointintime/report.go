@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 
@@ -106,7 +107,8 @@ func newReport(svc *feature.Service, fullNames bool) *report {
 func (r *report) begin(times *array.Timestamp) {
 	n := times.Len()
 	r.times, r.rows = times, r.rows+int64(n)
-	r.leaked = make([]leak, n)
+	r.leaked = slices.Grow(r.leaked[:0], n)[:n]
+	clear(r.leaked) // also when it is new: the system gives memory that is read first twice, once to be read
 }
 
 // end closes the chunk: a row counts once, however many views it has leaked from.
@@ -119,7 +121,6 @@ func (r *report) end() {
 		r.leaks.AsKnown += count(l&notKnown != 0)
 		r.leaks.AfterWatermark += count(l&afterWatermark != 0)
 	}
-	r.leaked = nil
 }
 
 func count(b bool) int64 {

@@ -118,9 +118,10 @@ type ColumnStats struct {
 // through an interface, and columns one after the other. The error of a call makes the writer useless; the caller then
 // throws the bytes away.
 type Writer struct {
-	out     *checksummer
-	columns []ColumnSpec
-	opts    WriterOptions
+	out      *checksummer
+	columns  []ColumnSpec
+	opts     WriterOptions
+	encoders []*chunkEncoder // of each column
 
 	pending []arrow.RecordBatch // the rows of the row group to come
 	rows    int
@@ -146,7 +147,11 @@ func NewWriter(w io.Writer, columns []ColumnSpec, opts WriterOptions) *Writer {
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
 	}
-	return &Writer{out: &checksummer{out: w}, columns: columns, opts: opts, spare: make([][]byte, len(columns))}
+	writer := &Writer{out: &checksummer{out: w}, columns: columns, opts: opts, spare: make([][]byte, len(columns))}
+	for _, c := range columns {
+		writer.encoders = append(writer.encoders, newChunkEncoder(c, &writer.opts))
+	}
+	return writer
 }
 
 // Write adds the batch's rows. The batch is read until the row group that holds its last row is complete, so its
@@ -195,7 +200,7 @@ func (w *Writer) Flush() error {
 	for i, c := range w.columns {
 		group.Go(func() (err error) {
 			clock := w.opts.Stats.Start(stages.Write)
-			chunks[i], err = encodeChunk(c, w.column(i), &w.opts, w.spare[i])
+			chunks[i], err = w.encoders[i].encode(w.column(i), w.spare[i])
 			if err != nil {
 				return feature.Errorf(feature.ErrInternal, "writing Parquet column %s: %w", c.Name, err)
 			}

@@ -32,9 +32,9 @@ func (c *chunk) moveTo(offset int64) {
 	}
 }
 
-// encodeChunk encodes arrays, one column of a row group, in the memory of pages.
-func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pages []byte) (chunk, error) {
-	e := chunkEncoder{spec: spec, opts: opts, pageRows: opts.PageRows, values: newValues(spec.Type.Kind), present: 1}
+// newChunkEncoder returns an encoder of a column's chunks.
+func newChunkEncoder(spec ColumnSpec, opts *WriterOptions) *chunkEncoder {
+	e := &chunkEncoder{spec: spec, opts: opts, pageRows: opts.PageRows, values: newValues(spec.Type.Kind), present: 1}
 	if spec.PageRows > 0 {
 		e.pageRows = min(e.pageRows, spec.PageRows)
 	}
@@ -44,15 +44,21 @@ func encodeChunk(spec ColumnSpec, arrays []arrow.Array, opts *WriterOptions, pag
 	if spec.Type.List {
 		e.present += 2
 	}
-	encoding := encodingFor(spec, e.values, arrays)
+	return e
+}
+
+// encode encodes arrays, the column of a row group, in the memory of spare.
+func (e *chunkEncoder) encode(arrays []arrow.Array, spare []byte) (chunk, error) {
+	e.chunk, e.first, e.low, e.high, e.dictionary = chunk{}, 0, nil, nil, nil
+	encoding := encodingFor(e.spec, e.values, arrays)
 	if encoding == format.RLEDictionary {
-		if e.dictionary = e.values.dictionary(arrays, spec.dictionaryBytesMax()); e.dictionary == nil {
-			encoding = undictionaried(spec) // too many values for one
+		if e.dictionary = e.values.dictionary(arrays, e.spec.dictionaryBytesMax()); e.dictionary == nil {
+			encoding = undictionaried(e.spec) // too many values for one
 		}
 	}
-	e.pages = slices.Grow(pages[:0], plainSize(arrays))
-	e.meta = format.ColumnMetaData{Type: physicalOf(spec.Type.Kind), Encoding: []format.Encoding{encoding, format.RLE}, PathInSchema: spec.leaf(),
-		Codec: opts.Codec.CompressionCodec()}
+	e.pages = slices.Grow(spare[:0], plainSize(arrays))
+	e.meta = format.ColumnMetaData{Type: physicalOf(e.spec.Type.Kind), Encoding: []format.Encoding{encoding, format.RLE}, PathInSchema: e.spec.leaf(),
+		Codec: e.opts.Codec.CompressionCodec()}
 	if encoding == format.RLEDictionary {
 		e.meta.Encoding = append(e.meta.Encoding, format.Plain)
 		if err := e.writeDictionary(); err != nil {
@@ -82,9 +88,10 @@ func plainSize(arrays []arrow.Array) (size int) {
 	return size
 }
 
-// chunkEncoder encodes the column of a row group in pages of equal row counts, save for very wide values.
+// chunkEncoder encodes a column, a row group at a time, in pages of equal row counts, save for very wide values.
 type chunkEncoder struct {
-	chunk
+	chunk // being encoded
+
 	spec       ColumnSpec
 	opts       *WriterOptions
 	pageRows   int   // the most of a page
@@ -263,7 +270,7 @@ func (e *chunkEncoder) compress(body []byte) (packed []byte, compressed bool, er
 }
 
 // shrinkSample are the bytes at the beginning of a page that tell whether it is worth while to compress all of it.
-const shrinkSample = 64 << 10
+const shrinkSample = 16 << 10
 
 // shrinks compresses b to e.packed, and reports whether that saves a sixteenth.
 func (e *chunkEncoder) shrinks(b []byte) (_ bool, err error) {
@@ -379,5 +386,5 @@ func newValues(k feature.Kind) pageValues {
 	case feature.Float64:
 		return &numberValues[float64]{of: func(a arrow.Array) []float64 { return a.(*array.Float64).Float64Values() }}
 	}
-	return &textValues{}
+	return &textValues{distinct: map[string]struct{}{}}
 }

@@ -18,6 +18,7 @@ type textValues struct {
 	n, bytes  int
 	lengths   []int32
 	encoded   []byte
+	distinct  map[string]struct{} // of a sample
 }
 
 // textStretch are some values of an array, none of them NULL.
@@ -147,7 +148,8 @@ func appendText[T string | []byte](dst []byte, value T) []byte {
 }
 
 func (v *textValues) repeat(arrays []arrow.Array) bool {
-	distinct, n := map[string]struct{}{}, 0
+	distinct, n := v.distinct, 0
+	defer clear(distinct) // let the arrays go
 	for _, a := range arrays {
 		a = elementsOf(a)
 		for i := 0; i < a.Len() && n < sampleRows; i++ {

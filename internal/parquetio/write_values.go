@@ -26,6 +26,7 @@ type numberValues[T number] struct {
 	values []T // of the page: a part of an array, or own
 	own    []T
 	deltas []byte
+	seen   numberDictionary[T] // of a chunk, or of the sample that decides whether it gets a dictionary
 }
 
 func (v *numberValues[T]) take(a arrow.Array, from, to int) {
@@ -121,7 +122,8 @@ func plainBytes[T number](values []T) []byte {
 }
 
 func (v *numberValues[T]) dictionary(arrays []arrow.Array, most int) dictionary {
-	d := &numberDictionary[T]{}
+	d := &v.seen
+	d.reset(0)
 	for _, a := range arrays {
 		a = elementsOf(a)
 		for i, value := range v.of(a) {
@@ -137,12 +139,12 @@ func (v *numberValues[T]) dictionary(arrays []arrow.Array, most int) dictionary 
 }
 
 func (v *numberValues[T]) repeat(arrays []arrow.Array) bool {
-	rows, n := 1, 0
+	rows, n := 0, 0
 	for _, a := range arrays {
 		rows += elementsOf(a).Len()
 	}
-	rows = min(rows, sampleRows)
-	d := numberDictionary[T]{values: make([]T, 0, rows/2+1), table: make([]int32, 1<<bits.Len(uint(2*rows-1)))} // which need not grow
+	d := &v.seen
+	d.reset(min(rows, sampleRows)/2 + 1)
 	for _, a := range arrays {
 		a = elementsOf(a)
 		values := v.of(a)
@@ -205,8 +207,24 @@ func (d *numberDictionary[T]) number(v T) int32 {
 	}
 }
 
+// reset empties d, and makes room for so many values.
+func (d *numberDictionary[T]) reset(values int) {
+	d.values, d.numbered = slices.Grow(d.values[:0], values), d.numbered.emptied()
+	d.makeTable(2 * values)
+}
+
+// makeTable makes an empty table with so many places or more. It writes to each of them: the system gives memory that is read first twice, once to be read.
+func (d *numberDictionary[T]) makeTable(places int) {
+	places = max(64, 1<<bits.Len(uint(places)))
+	if cap(d.table) < places {
+		d.table = make([]int32, places)
+	}
+	d.table = d.table[:places]
+	clear(d.table)
+}
+
 func (d *numberDictionary[T]) grow() {
-	d.table = make([]int32, max(64, 2*len(d.table)))
+	d.makeTable(len(d.table))
 	mask := uint64(len(d.table) - 1)
 	for i, v := range d.values {
 		at := hashOf(bitsOf(v))
@@ -223,13 +241,17 @@ func (d *numberDictionary[T]) plain() ([]byte, int, error) {
 
 // numbered is what the values of a chunk are called in its dictionary.
 type numbered struct {
-	ints   []int32 // of the values that are not encoded yet
-	packed []byte
+	ints    []int32
+	encoded int // of ints
+	packed  []byte
 }
 
+// emptied returns n without numbers, in the same memory.
+func (n numbered) emptied() numbered { return numbered{ints: n.ints[:0], packed: n.packed} }
+
 func (n *numbered) encode(values int) (_ []byte, err error) {
-	ints := n.ints[:values]
-	n.ints = n.ints[values:]
+	ints := n.ints[n.encoded:][:values]
+	n.encoded += values
 	runs := 1
 	for i := 1; i < len(ints); i++ {
 		if ints[i] != ints[i-1] {
