@@ -205,7 +205,7 @@ func newSink(t feature.Type, p *presence) sink {
 type fixedSink[T any] struct {
 	*presence
 	t      feature.Type
-	values []T
+	values []T // of any content where nothing has been found
 	bytes  func([]T) []byte
 	of     func(arrow.Array) []T
 }
@@ -250,11 +250,23 @@ func (s *fixedSink[T]) finish(fallback any) (arrow.Array, error) {
 				s.values[i] = value
 			}
 		}
-	} else {
-		valid, nulls = s.validity()
+	} else if valid, nulls = s.validity(); nulls > 0 {
+		s.clearAbsent(valid.Bytes())
 	}
 	data := array.NewData(s.t.Arrow(), len(s.values), []*memory.Buffer{valid, memory.NewBufferBytes(s.bytes(s.values))}, nil, nulls, 0)
 	return array.MakeFromData(data), nil
+}
+
+// clearAbsent makes zeros of the values of which bits say that they are not there: they have been anything so far.
+func (s *fixedSink[T]) clearAbsent(bits []byte) {
+	var zero T
+	for i, b := range bits {
+		for absent := ^b; absent != 0; absent &= absent - 1 {
+			if row := 8*i + mathbits.TrailingZeros8(absent); row < len(s.values) {
+				s.values[row] = zero
+			}
+		}
+	}
 }
 
 // fixedDefault returns a feature's default as the Go type of its column.

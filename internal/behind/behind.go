@@ -13,7 +13,7 @@ const (
 	pieceBytes      = 1 << 20
 	pieceBytesFirst = 1 << 16
 	// piecesMax bounds the pieces that there are: those that are filled, those that wait, and the one that is being written.
-	piecesMax = 16
+	piecesMax = 8
 )
 
 // Writer hands what is written to it on to another writer, in order, from a goroutine of its own, which ends with [Writer.Finish]. It belongs to one
@@ -22,7 +22,8 @@ type Writer struct {
 	out    io.Writer
 	piece  []byte      // being filled; nil: none
 	size   int         // of the next piece that is made
-	free   chan []byte // pieces, nil for those that have never been used
+	made   int         // pieces that there are
+	free   chan []byte // those that have been written
 	full   chan []byte
 	group  errgroup.Group
 	failed atomic.Pointer[error]
@@ -32,9 +33,6 @@ type Writer struct {
 // NewWriter returns a writer to out. Finish has to be called, also after an error.
 func NewWriter(out io.Writer) *Writer {
 	w := &Writer{out: out, size: pieceBytesFirst, free: make(chan []byte, piecesMax), full: make(chan []byte, piecesMax)}
-	for range piecesMax {
-		w.free <- nil
-	}
 	w.group.Go(w.run)
 	return w
 }
@@ -66,7 +64,7 @@ func (w *Writer) Write(b []byte) (int, error) {
 			return 0, err
 		}
 		if w.piece == nil {
-			if w.piece = <-w.free; w.piece == nil {
+			if w.piece = w.next(); w.piece == nil {
 				w.piece = make([]byte, 0, w.size)
 				w.size = min(2*w.size, pieceBytes)
 			}
@@ -80,6 +78,20 @@ func (w *Writer) Write(b []byte) (int, error) {
 		}
 	}
 	return len(b), nil
+}
+
+// next returns a piece that has been written. While none has, there may be another, for which it returns nil; and when there are all, it waits.
+func (w *Writer) next() []byte {
+	select {
+	case piece := <-w.free:
+		return piece
+	default:
+	}
+	if w.made < piecesMax {
+		w.made++
+		return nil
+	}
+	return <-w.free
 }
 
 // passedMax is how long a piece may be of which no copy is taken.
@@ -96,7 +108,7 @@ func (w *Writer) Pass(b []byte) (spare []byte, err error) {
 		w.full <- w.piece
 		w.piece = nil
 	}
-	spare = <-w.free
+	spare = w.next()
 	w.full <- b
 	return spare, w.err()
 }

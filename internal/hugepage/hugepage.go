@@ -2,30 +2,38 @@
 // order, and each page of 4 KiB costs a fault when it is first touched and a place among the translations that the processor remembers.
 package hugepage
 
-import "unsafe"
-
-const (
-	size  = 2 << 20  // of a huge page
-	least = 2 * size // of a slice for which asking pays
+import (
+	"strings"
+	"unsafe"
 )
 
-// Make returns n zeros. What T is must hold no pointers.
+const (
+	size  = 2 << 20      // of a huge page
+	least = size * 3 / 2 // of a slice for which asking pays
+)
+
+// Make returns n values of any content. What T is must hold no pointers.
 func Make[T any](n int) []T {
-	s := make([]T, n)
-	bytes := uintptr(n) * unsafe.Sizeof(*new(T))
+	bytes := n * int(unsafe.Sizeof(*new(T)))
 	if bytes < least {
-		return s
+		return make([]T, n)
 	}
-	begin := uintptr(unsafe.Pointer(unsafe.SliceData(s)))
-	skip := (size - begin%size) % size
-	advise(unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(s)), skip)), (bytes-skip)/size*size))
-	return s
+	pages := (bytes + size/2) / size // of which the last is to be full by half
+	// make would touch memory that has been used before to fill it with zeros, a small page at a time since the system has not been asked yet. The slice begins with a
+	// huge page, which takes address space and no memory.
+	var memory strings.Builder
+	memory.Grow(size + max(bytes, pages*size))
+	memory.WriteByte(0)
+	begin := unsafe.Pointer(unsafe.StringData(memory.String()))
+	begin = unsafe.Add(begin, (size-uintptr(begin)%size)%size)
+	advise(unsafe.Slice((*byte)(begin), pages*size))
+	return unsafe.Slice((*T)(begin), n)
 }
 
 // Allocator is an Arrow allocator of such memory, which is the collector's.
 type Allocator struct{}
 
-// Allocate returns n bytes.
+// Allocate returns n bytes, of any content.
 func (Allocator) Allocate(n int) []byte { return Make[byte](n) }
 
 // Reallocate returns n bytes that begin as b does.

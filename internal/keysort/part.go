@@ -19,7 +19,7 @@ type Part[K Ordered] struct {
 }
 
 func newPart[K Ordered](rows int) Part[K] {
-	return Part[K]{make([]uint32, rows), makeKeys[K](rows), hugepage.Make[int64](rows)}
+	return Part[K]{hugepage.Make[uint32](rows), makeKeys[K](rows), hugepage.Make[int64](rows)}
 }
 
 // Len returns the number of rows.

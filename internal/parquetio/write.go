@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/parquet-go/parquet-go/compress"
@@ -129,7 +130,7 @@ type Writer struct {
 
 	groups []format.RowGroup
 	chunks [][]chunk // of each row group and column, without their pages
-	spare  [][]byte  // memory of pages that have been written
+	spare  [][]byte  // memory of chunks that have been written
 }
 
 // NewWriter returns a writer of a file with the given columns to w. Batches have the Arrow types of the columns
@@ -147,7 +148,7 @@ func NewWriter(w io.Writer, columns []ColumnSpec, opts WriterOptions) *Writer {
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
 	}
-	writer := &Writer{out: &checksummer{out: w}, columns: columns, opts: opts, spare: make([][]byte, len(columns))}
+	writer := &Writer{out: &checksummer{out: w}, columns: columns, opts: opts}
 	for _, c := range columns {
 		writer.encoders = append(writer.encoders, newChunkEncoder(c, &writer.opts))
 	}
@@ -194,53 +195,88 @@ func (w *Writer) Flush() error {
 	if w.rows == 0 {
 		return nil
 	}
-	chunks := make([]chunk, len(w.columns))
+	if err := w.begin(); err != nil {
+		return errRowGroup(err)
+	}
+	g := &rowGroup{w: w, chunks: make([]chunk, len(w.columns)), encoded: make([]bool, len(w.columns))}
+	g.meta = format.RowGroup{NumRows: int64(w.rows), FileOffset: w.out.size, Ordinal: int16(len(w.groups))}
 	var group errgroup.Group
 	group.SetLimit(w.opts.Workers)
-	for i, c := range w.columns {
-		group.Go(func() (err error) {
+	for i := range w.columns {
+		group.Go(func() error {
 			clock := w.opts.Stats.Start(stages.Write)
-			chunks[i], err = w.encoders[i].encode(w.column(i), w.spare[i])
-			if err != nil {
-				return feature.Errorf(feature.ErrInternal, "writing Parquet column %s: %w", c.Name, err)
-			}
+			err := g.encode(i)
 			clock.Stop(0, 0)
-			return nil
+			return err
 		})
 	}
 	w.same = append(w.same, w.sameColumns())
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := w.writeGroup(chunks); err != nil {
-		return feature.Errorf(feature.ErrUnavailable, "writing a Parquet row group: %w", err)
-	}
+	w.opts.Stats.Start(stages.Write).Stop(g.meta.NumRows, g.meta.TotalCompressedSize)
+	w.groups, w.chunks = append(w.groups, g.meta), append(w.chunks, g.chunks)
 	clear(w.pending)
 	w.pending, w.rows = w.pending[:0], 0
 	return nil
 }
 
-// writeGroup writes the pages of a row group and takes note of where they are.
-func (w *Writer) writeGroup(chunks []chunk) error {
-	if err := w.begin(); err != nil {
+func errRowGroup(err error) error {
+	return feature.Errorf(feature.ErrUnavailable, "writing a Parquet row group: %w", err)
+}
+
+// rowGroup is a row group that is being written. Its columns are encoded at once, and each is written as soon as those before it are: so few lie in memory.
+type rowGroup struct {
+	w    *Writer
+	meta format.RowGroup // of the columns that have been written
+
+	mu      sync.Mutex // guards all but w, and its out and spare
+	chunks  []chunk
+	encoded []bool // and perhaps written
+}
+
+// encode encodes column i, and writes what can be written then.
+func (g *rowGroup) encode(i int) error {
+	c, err := g.w.encoders[i].encode(g.w.column(i), g.spare())
+	if err != nil {
+		return feature.Errorf(feature.ErrInternal, "writing Parquet column %s: %w", g.w.columns[i].Name, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.chunks[i], g.encoded[i] = c, true
+	for next := len(g.meta.Columns); next < len(g.chunks) && g.encoded[next]; next++ {
+		if err := g.write(&g.chunks[next]); err != nil {
+			g.encoded[next] = false // so that nothing follows it
+			return errRowGroup(err)
+		}
+	}
+	return nil
+}
+
+// spare returns memory for a column's pages, nil if there is none to spare.
+func (g *rowGroup) spare() (b []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if last := len(g.w.spare) - 1; last >= 0 {
+		b, g.w.spare = g.w.spare[last], g.w.spare[:last]
+	}
+	return b
+}
+
+// write writes a column's pages and takes note of where they are.
+func (g *rowGroup) write(c *chunk) error {
+	c.moveTo(g.w.out.size)
+	spare, err := g.w.out.pass(c.pages)
+	if err != nil {
 		return err
 	}
-	clock := w.opts.Stats.Start(stages.Write)
-	group := format.RowGroup{NumRows: int64(w.rows), FileOffset: w.out.size, Ordinal: int16(len(w.groups))}
-	for i := range chunks {
-		c := &chunks[i]
-		c.moveTo(w.out.size)
-		var err error
-		if w.spare[i], err = w.out.pass(c.pages); err != nil {
-			return err
-		}
-		c.pages = nil
-		group.Columns = append(group.Columns, format.ColumnChunk{MetaData: c.meta})
-		group.TotalByteSize += c.meta.TotalUncompressedSize
-		group.TotalCompressedSize += c.meta.TotalCompressedSize
+	if spare != nil {
+		g.w.spare = append(g.w.spare, spare)
 	}
-	clock.Stop(group.NumRows, group.TotalCompressedSize)
-	w.groups, w.chunks = append(w.groups, group), append(w.chunks, chunks)
+	c.pages = nil
+	g.meta.Columns = append(g.meta.Columns, format.ColumnChunk{MetaData: c.meta})
+	g.meta.TotalByteSize += c.meta.TotalUncompressedSize
+	g.meta.TotalCompressedSize += c.meta.TotalCompressedSize
 	return nil
 }
 

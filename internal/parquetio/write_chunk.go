@@ -56,7 +56,9 @@ func (e *chunkEncoder) encode(arrays []arrow.Array, spare []byte) (chunk, error)
 			encoding = undictionaried(e.spec) // too many values for one
 		}
 	}
-	e.pages = slices.Grow(spare[:0], plainSize(arrays))
+	if e.pages = spare[:0]; cap(spare) < plainSize(arrays) {
+		e.pages = make([]byte, 0, plainSize(arrays))
+	}
 	e.meta = format.ColumnMetaData{Type: physicalOf(e.spec.Type.Kind), Encoding: []format.Encoding{encoding, format.RLE}, PathInSchema: e.spec.leaf(),
 		Codec: e.opts.Codec.CompressionCodec()}
 	if encoding == format.RLEDictionary {
