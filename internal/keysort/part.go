@@ -219,104 +219,49 @@ func (p Part[K]) firsts(parts int, whole bool) Part[K] {
 
 // Memory is what sorting takes; each use of it takes back what the one before has returned.
 type Memory[K Ordered] struct {
-	entries, scratch []entry
-	sorted           Part[K]
+	rows    [2][]uint64 // of keys that are numbers
+	entries [2][]entry  // of texts
+	sorted  Part[K]
 }
 
-// forRows returns entries, scratch and room for the sorted rows, so many of each.
-func (m *Memory[K]) forRows(n int) (entries, scratch []entry, out Part[K]) {
-	if cap(m.entries) < n {
-		room := n + n/4 // for parts that are somewhat longer
-		*m = Memory[K]{hugepage.Make[entry](room), hugepage.Make[entry](room), newPart[K](room)}
+// forRows makes room for so many sorted rows, and for what they are sorted with.
+func (m *Memory[K]) forRows(n int) {
+	if m.sorted.Len() >= n {
+		return
 	}
-	return m.entries[:n], m.scratch[:n], m.sorted.slice(0, n)
+	room := n + n/4 // for parts that are somewhat longer
+	*m = Memory[K]{sorted: newPart[K](room)}
+	if _, texts := any(m.sorted).(Part[string]); texts {
+		m.entries = [2][]entry{make([]entry, room), make([]entry, room)}
+	} else {
+		m.rows = [2][]uint64{hugepage.Make[uint64](room), hugepage.Make[uint64](room)}
+	}
 }
 
 // Sort sorts the rows by key, then by time, with the memory of m; rows that are equal in both keep their order. Time is linear in rows, but for texts that
 // begin alike.
 func (p Part[K]) Sort(m *Memory[K]) {
-	entries, scratch, out := m.forRows(p.Len())
-	for i := range entries {
-		entries[i].row = uint32(i)
-	}
+	n := p.Len()
+	m.forRows(n)
+	out := m.sorted.slice(0, n)
 	switch p := any(p).(type) {
 	case Part[int64]:
-		sortInts(p, entries, scratch, any(out).(Part[int64]))
+		sortRows(ints{}, p, rowsFrom0(m.rows[0][:n]), m.rows[1][:n], any(out).(Part[int64]))
 	case Part[Words]:
-		s := wordsSorter{p: p, out: any(out).(Part[Words])}
-		s.sort(entries, scratch)
+		sortRows(words{}, p, rowsFrom0(m.rows[0][:n]), m.rows[1][:n], any(out).(Part[Words]))
 	case Part[string]:
-		sortedTexts(p, entries, scratch, any(out).(Part[string]))
+		sortedTexts(p, m.entries[0][:n], m.entries[1][:n], any(out).(Part[string]))
 	}
 	copy(p.Rows, out.Rows)
 	copy(p.Keys, out.Keys)
 	copy(p.Times, out.Times)
 }
 
-// insertedMax is how many rows are put in order by insertion, which for so few takes less than counting digits does.
-const insertedMax = 24
-
-// sortInts puts the rows of p that entries name into out, in order; scratch has the length of entries. They are sorted by the first digits of their
-// keys, or of their times where the key is the same: by as many as are likely to tell so many rows apart. Rows that this leaves together are inserted where they
-// are few, as they mostly are, and else sorted by themselves.
-func sortInts(p Part[int64], entries, scratch []entry, out Part[int64]) {
-	const bitsMore = 3 // than the rows have numbers: then one in eight shares its digits with another key
-	by := p.Keys
-	least, width := spanOf(by, entries)
-	if width == 0 {
-		by = p.Times
-		if least, width = spanOf(by, entries); width == 0 {
-			insert(p, entries, out)
-			return
-		}
-	}
-	shift := max(0, width-bits.Len(uint(len(entries)))-bitsMore)
-	for i := range entries {
-		entries[i].value = (orderOfInt(by[entries[i].row]) - least) >> shift
-	}
-	entries, scratch = sortEntries(entries, scratch)
-	from := 0 // of those that are still to be inserted
-	for begin, end := 0, 0; begin < len(entries); begin = end {
-		for end = begin + 1; end < len(entries) && entries[end].value == entries[begin].value; {
-			end++
-		}
-		if end-begin > insertedMax {
-			insert(p, entries[from:begin], out.slice(from, begin))
-			sortInts(p, entries[begin:end], scratch[begin:end], out.slice(begin, end))
-			from = end
-		}
-	}
-	insert(p, entries[from:], out.slice(from, len(entries)))
-}
-
-// spanOf returns the least of the values of entries, and how many bits values less that one take.
-func spanOf(values []int64, entries []entry) (least uint64, width int) {
-	if len(entries) == 0 {
-		return 0, 0
-	}
-	low, high := values[entries[0].row], values[entries[0].row]
-	for _, e := range entries {
-		low, high = min(low, values[e.row]), max(high, values[e.row])
-	}
-	return orderOfInt(low), bits.Len64(uint64(high) - uint64(low))
-}
-
-// insert puts the rows of p that entries name into out, in order, in time that is linear in how many pairs of them are out of order.
-func insert(p Part[int64], entries []entry, out Part[int64]) {
-	for i, e := range entries {
-		key, time, at := p.Keys[e.row], p.Times[e.row], i
-		for ; at > 0 && (out.Keys[at-1] > key || out.Keys[at-1] == key && out.Times[at-1] > time); at-- {
-			out.Rows[at], out.Keys[at], out.Times[at] = out.Rows[at-1], out.Keys[at-1], out.Times[at-1]
-		}
-		out.Rows[at], out.Keys[at], out.Times[at] = p.Rows[e.row], key, time
-	}
-}
-
 // sortedTexts sorts by the eight bytes that follow what all texts begin with, as by a number, and by the next eight those which agree in these and differ
 // behind. Of equal keys out gets one, so that whoever compares them sees at once that they are equal.
 func sortedTexts(p Part[string], entries, scratch []entry, out Part[string]) {
 	for i, t := range p.Times {
-		entries[i].value = orderOfInt(t)
+		entries[i] = entry{orderOfInt(t), uint32(i)}
 	}
 	entries, scratch = sortEntries(entries, scratch)
 	n := 0

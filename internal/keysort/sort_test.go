@@ -215,10 +215,10 @@ func TestTextThatDiffersInZeros(t *testing.T) {
 	}
 }
 
-// BenchmarkSorted sorts a shard of a spine: keys of one row, as hashes are, and keys of 100 rows.
+// BenchmarkSorted sorts a shard of a spine: keys of one row, as hashes are, keys of two rows, and keys of 100.
 func BenchmarkSorted(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for name, keys := range map[string]int64{"many keys": math.MaxInt64, "few keys": 1 << 17 / 100} {
+	for name, keys := range map[string]int64{"many keys": math.MaxInt64, "two rows each": 1 << 16, "few keys": 1 << 17 / 100} {
 		p := newPart[int64](1 << 17)
 		for i := range p.Rows {
 			p.Rows[i], p.Keys[i], p.Times[i] = uint32(i), random.Int64N(keys), random.Int64N(31e12)
