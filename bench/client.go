@@ -19,10 +19,9 @@ import (
 
 // client sends requests that are encoded beforehand and leaves answers encoded, so that a load costs the same on asof and on an echo.
 type client struct {
-	ask     func(ctx context.Context, i int) ([]byte, error)
-	publish func(ctx context.Context) error // all keys of a view anew; nil where the protocol cannot
-	decode  func(answer []byte) ([][]float64, error)
-	close   func() error
+	ask    func(ctx context.Context, i int) ([]byte, error)
+	decode func(answer []byte) ([][]float64, error)
+	close  func() error
 }
 
 // dialGRPC returns a client of asof.v1.FeatureStore.
@@ -58,11 +57,18 @@ func dialGRPC(address string, asked [][]int) (*client, error) {
 		err = conns[i%connections].Invoke(ctx, asofv1.FeatureStore_GetFeatures_FullMethodName, &requests[i], &answer, grpc.ForceCodecV2(rawCodec{}))
 		return answer, err
 	}
-	c.publish = func(ctx context.Context) error {
-		_, err := asofv1.NewAdminClient(conns[0]).Publish(ctx, &asofv1.PublishRequest{Rebuild: true})
+	return c, nil
+}
+
+// publish has the server at address, which is one of gRPC, publish all keys of a view anew.
+func publish(ctx context.Context, address string) (err error) {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
 		return err
 	}
-	return c, nil
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	_, err = asofv1.NewAdminClient(conn).Publish(ctx, &asofv1.PublishRequest{Rebuild: true})
+	return err
 }
 
 func decodeGRPC(answer []byte) (columns [][]float64, err error) {

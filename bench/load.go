@@ -54,11 +54,7 @@ func taskLoad(ctx context.Context, t task) (o outcome, err error) {
 	if t.Load.Rate == 0 {
 		err = l.closed(ctx, t.Load.Seconds)
 	} else {
-		publish := c.publish
-		if !t.Load.Publishing {
-			publish = nil
-		}
-		err = l.open(ctx, t.Load, publish)
+		err = l.open(ctx, t.Load)
 	}
 	return l.outcome(), err
 }
@@ -98,14 +94,14 @@ func (l *loader) closed(ctx context.Context, seconds float64) error {
 
 // open sends requests at a rate for so many seconds, and then until a publication that goes on meanwhile has ended. Each takes as long as from
 // when it was due, whether it could be sent then or not.
-func (l *loader) open(ctx context.Context, o load, publish func(context.Context) error) error {
+func (l *loader) open(ctx context.Context, o load) error {
 	begun, ended := time.Now(), atomic.Bool{}
 	length := time.Duration(o.Seconds * float64(time.Second))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer ended.Store(true)
-		for publish != nil && time.Since(begun) < length {
-			if err := publish(ctx); err != nil {
+		for o.Publishing && time.Since(begun) < length {
+			if err := publish(ctx, o.Admin); err != nil {
 				return err
 			}
 		}

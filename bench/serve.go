@@ -35,16 +35,29 @@ func benchServeJSON(ctx context.Context, b *bench, r *report) error {
 	return b.serve(ctx, r, serving{name: "serve-json", keys: 100, features: 50, json: true})
 }
 
+// benchServeWhilePublishing is all of them again. The last line is that of 100 keys.
 func benchServeWhilePublishing(ctx context.Context, b *bench, r *report) error {
-	return b.serve(ctx, r, serving{name: "serve-while-publishing", keys: 100, features: 50, publishing: true})
+	const name = "serve-while-publishing"
+	for _, s := range []serving{
+		{name: name + "-1x20", keys: 1, features: 20}, {name: name + "-500x50", keys: 500, features: 50}, {name: name + "-json", keys: 100, features: 50, json: true},
+		{name: name, keys: 100, features: 50},
+	} {
+		s.publishing = true
+		r.printf("%s", s.name)
+		if err := b.serve(ctx, r, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // load is what a process of requests does to a server.
 type load struct {
 	Address    string
-	Keys       int   // of a request
-	Features   int   // from three views
-	Cache      int64 // bytes of rows that the server keeps in memory
+	Admin      string // the address of the same server's gRPC
+	Keys       int    // of a request
+	Features   int    // from three views
+	Cache      int64  // bytes of rows that the server keeps in memory
 	JSON       bool
 	Rate       int64 // requests a second, whether they are answered or not; 0: as many as are answered
 	Seconds    float64
@@ -81,11 +94,12 @@ func (b *bench) serve(ctx context.Context, r *report, s serving) error {
 		if err != nil {
 			return err
 		}
-		bare := t
-		bare.Load.Cache = 0
-		uncached, err := b.serveOnce(ctx, bare, 0, false)
-		if err != nil {
-			return err
+		var uncached served
+		if bare := t; !s.publishing {
+			bare.Load.Cache = 0
+			if uncached, err = b.serveOnce(ctx, bare, 0, false); err != nil {
+				return err
+			}
 		}
 		other := t
 		other.Do, other.Load.Response = "echo", int(ours.closed.Read)
@@ -106,8 +120,10 @@ func (b *bench) serve(ctx context.Context, r *report, s serving) error {
 		r.showServed("asof, half of that, while publishing", open)
 		r.printf("publishing makes p99 %.2f times what it is", open.P99/quiet.P99)
 	}
-	r.showServed("asof without its cache, saturated", medianServed(plain, func(s served) figure { return s.closed }))
-	r.showServed("asof without its cache, half of that", medianServed(plain, func(s served) figure { return s.open }))
+	if !s.publishing {
+		r.showServed("asof without its cache, saturated", medianServed(plain, func(s served) figure { return s.closed }))
+		r.showServed("asof without its cache, half of that", medianServed(plain, func(s served) figure { return s.open }))
+	}
 	most := medianServed(echo, func(s served) figure { return s.closed })
 	r.showServed("echo, saturated", most)
 	r.showServed("echo, as many a second as asof", medianServed(echo, func(s served) figure { return s.open }))
@@ -120,14 +136,21 @@ func (b *bench) servingShape() shape {
 	return shape{Kind: intKeys, Keys: b.rows(million), Rows: b.rows(million), Days: 360, Views: 3, Features: 17, Commits: 1}
 }
 
+// quietPart is how many times as long as otherwise requests are measured without a publication that are compared with those beside one, which takes a minute.
+const quietPart = 5
+
 // serveOnce starts a server and loads it. A rate of 0 is half of what it has answered.
 func (b *bench) serveOnce(ctx context.Context, t task, rate float64, publishing bool) (s served, err error) {
 	server, err := beginTask(ctx, t)
 	if err != nil {
 		return s, err
 	}
-	if err := server.answers.Decode(&t.Load.Address); err != nil {
+	var at addresses
+	if err := server.answers.Decode(&at); err != nil {
 		return s, fmt.Errorf("%s told no address: %w", t.Do, err)
+	}
+	if t.Load.Address, t.Load.Admin = at.GRPC, at.GRPC; t.Load.JSON {
+		t.Load.Address = at.HTTP
 	}
 	t.Do = "load"
 	s.closed, err = measure(ctx, t)
@@ -136,6 +159,9 @@ func (b *bench) serveOnce(ctx context.Context, t task, rate float64, publishing 
 			rate = s.rate()
 		}
 		t.Load.Rate = max(1, int64(rate))
+		if publishing {
+			t.Load.Seconds *= quietPart // what a machine does now and then is to be in both
+		}
 		s.open, err = measure(ctx, t)
 	}
 	if err == nil && publishing {

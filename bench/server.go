@@ -34,7 +34,7 @@ func taskServe(ctx context.Context, t task) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	values, err := online.Open(filepath.Join(t.Data, onlineName), online.Options{Logger: quiet(), CacheBytes: t.Load.Cache, Rest: online.RestServing})
+	values, err := online.Open(filepath.Join(t.Data, onlineName), online.Options{Logger: quiet(), CacheBytes: t.Load.Cache, Rest: online.RestServing()})
 	if err != nil {
 		return o, err
 	}
@@ -51,10 +51,7 @@ func taskServe(ctx context.Context, t task) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	if t.Load.JSON {
-		return o, untilTold(ctx, s.RunHTTP)
-	}
-	return o, untilTold(ctx, s.Run)
+	return o, untilTold(ctx, s.Run, s.RunHTTP)
 }
 
 // publisher publishes one view anew, whatever it is asked.
@@ -73,9 +70,6 @@ func (p *publisher) Publish(ctx context.Context, _ *asofv1.PublishRequest) (*aso
 // taskEcho is a server of gRPC, or of HTTP, that answers every request with the same t.Load.Response bytes, and looks at none.
 func taskEcho(ctx context.Context, t task) (outcome, error) {
 	answer := make([]byte, t.Load.Response)
-	if t.Load.JSON {
-		return outcome{}, untilTold(ctx, func(ctx context.Context, listener net.Listener) error { return echoHTTP(ctx, listener, answer) })
-	}
 	g := grpc.NewServer(grpc.ForceServerCodecV2(rawCodec{}))
 	g.RegisterService(&grpc.ServiceDesc{ServiceName: "asof.v1.FeatureStore", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 		MethodName: "GetFeatures",
@@ -88,7 +82,7 @@ func taskEcho(ctx context.Context, t task) (outcome, error) {
 		stop := context.AfterFunc(ctx, g.GracefulStop)
 		defer stop()
 		return g.Serve(listener)
-	})
+	}, func(ctx context.Context, listener net.Listener) error { return echoHTTP(ctx, listener, answer) })
 }
 
 func echoHTTP(ctx context.Context, listener net.Listener, answer []byte) error {
@@ -106,19 +100,27 @@ func echoHTTP(ctx context.Context, listener net.Listener, answer []byte) error {
 	return nil
 }
 
-// untilTold has a server run on a port of this machine, tells the parent its address, and stops it when the parent closes standard input.
-func untilTold(ctx context.Context, run func(context.Context, net.Listener) error) error {
+// addresses are those of a server.
+type addresses struct{ GRPC, HTTP string }
+
+// untilTold has a server of gRPC and one of HTTP run on ports of this machine, tells the parent their addresses, and stops them when the parent closes standard input.
+func untilTold(ctx context.Context, rpc, web func(context.Context, net.Listener) error) (err error) {
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	ofRPC, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(listener.Addr().String()); err != nil {
-		return errors.Join(err, listener.Close())
+	ofWeb, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return errors.Join(err, ofRPC.Close())
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(addresses{ofRPC.Addr().String(), ofWeb.Addr().String()}); err != nil {
+		return errors.Join(err, ofRPC.Close(), ofWeb.Close())
 	}
 	ctx, stop := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return run(ctx, listener) })
+	group.Go(func() error { return rpc(ctx, ofRPC) })
+	group.Go(func() error { return web(ctx, ofWeb) })
 	group.Go(func() error {
 		defer stop()
 		_, err := io.Copy(io.Discard, os.Stdin)

@@ -3,14 +3,22 @@ package online
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 )
 
 // restRows is how many rows are removed between two rests.
 const restRows = 1 << 12
 
-// RestServing is the Rest of a server: publications take a fifth of one processor at most, while lookups come in.
-const RestServing = 4
+// RestServing is the Rest of a server: while lookups come in, publications take an eighteenth of the processors, or one of more than that. On a machine whose processors
+// requests keep busy for most of the time, twice as much makes the slowest of them wait more than twice as long.
+func RestServing() float64 {
+	const part = 18
+	return max(restLeast, part/float64(runtime.GOMAXPROCS(0))-1)
+}
+
+// restLeast leaves publications their small pieces.
+const restLeast = 0.1
 
 // rester has a publication rest, if the store is set up for it, as long as lookups come in: those have the processors meanwhile. Without lookups it works on.
 type rester struct {

@@ -106,7 +106,7 @@ func (p *project) openOnline() (*online.Store, error) {
 
 // openServing is openOnline for a server, whose lookups have a cache, and the processors first.
 func (p *project) openServing() (*online.Store, error) {
-	return p.openWith(online.Options{Logger: p.a.log, CacheBytes: p.settings.Cache, Rest: online.RestServing})
+	return p.openWith(online.Options{Logger: p.a.log, CacheBytes: p.settings.Cache, Rest: online.RestServing()})
 }
 
 func (p *project) openWith(o online.Options) (*online.Store, error) {
