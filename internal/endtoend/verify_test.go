@@ -128,7 +128,7 @@ func TestPublishInPieces(t *testing.T) {
 		keys    int64
 		pieces  int
 		rebuilt bool
-	}{{keys, 20, true}, {keys / 10, 2, false}, {keys, 3 + 20, true}} { // the last time it gives up after three pieces in place
+	}{{keys, 40, true}, {keys / 10, 4, false}, {keys, 5 + 40, true}} { // the last time it gives up after five pieces in place
 		written = 0
 		done, err := w.materialize(materialize.Request{})
 		w.must(err)
