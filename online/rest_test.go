@@ -26,7 +26,7 @@ func restingStore(t *testing.T, rebuild, served bool) (publishAgain func(ctx con
 		t.Fatal(err)
 	}
 	work := func() {
-		time.Sleep(time.Second) // of the test's clock
+		time.Sleep(time.Second) // a second of work on the clock of testing/synctest: it takes no time
 		if served {
 			if _, err := s.Get(context.Background(), v, []int{0}, []feature.Key{key(1)}, hour); err != nil {
 				t.Error(err)

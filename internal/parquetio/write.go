@@ -230,7 +230,7 @@ type rowGroup struct {
 	w    *Writer
 	meta format.RowGroup // of the columns that have been written
 
-	mu      sync.Mutex // guards all but w, and its out and spare
+	mu      sync.Mutex // guards meta, what follows, and of w the fields out and spare
 	chunks  []chunk
 	encoded []bool // and perhaps written
 }
