@@ -37,20 +37,21 @@ func taskLoad(ctx context.Context, t task) (o outcome, err error) {
 		return o, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	answer, err := c.ask(ctx, 0)
+	var answer []byte
+	err = c.ask(ctx, 0, &answer)
 	if err == nil && t.Load.Response == 0 {
 		err = t.checkAnswer(asked[0], answer, c.decode)
 	}
 	if err != nil {
 		return o, err
 	}
+	l := &loader{client: c, bytes: len(answer)}
 	// All requests are answered once before any counts, so that caches have what they are to have.
 	for i := range requestsMade {
-		if _, err := c.ask(ctx, i); err != nil {
+		if err := l.ask(ctx, i); err != nil {
 			return o, err
 		}
 	}
-	l := &loader{ask: c.ask, bytes: len(answer)}
 	if t.Load.Rate == 0 {
 		err = l.closed(ctx, t.Load.Seconds)
 	} else {
@@ -61,12 +62,24 @@ func taskLoad(ctx context.Context, t task) (o outcome, err error) {
 
 // loader sends requests and notes how long each takes.
 type loader struct {
-	ask     func(ctx context.Context, i int) ([]byte, error)
+	client  *client
 	bytes   int // of an answer
 	seconds float64
 
 	mu    sync.Mutex
 	taken []time.Duration
+}
+
+// ask sends a request, and fails where it is answered with nothing.
+func (l *loader) ask(ctx context.Context, i int) error {
+	var size int
+	if err := l.client.ask(ctx, i, &size); err != nil {
+		return err
+	}
+	if size == 0 {
+		return errors.New("an empty answer")
+	}
+	return nil
 }
 
 // closed sends requests for so many seconds, each as soon as the one before it has been answered.
@@ -78,7 +91,7 @@ func (l *loader) closed(ctx context.Context, seconds float64) error {
 			var taken []time.Duration
 			for i := worker; time.Since(begun).Seconds() < seconds; i += closedCalls {
 				sent := time.Now()
-				if _, err := l.ask(ctx, i%requestsMade); err != nil {
+				if err := l.ask(ctx, i%requestsMade); err != nil {
 					return err
 				}
 				taken = append(taken, time.Since(sent))
@@ -131,7 +144,7 @@ func (l *loader) open(ctx context.Context, o load) error {
 		group.Go(func() error {
 			random, taken := rand.New(rand.NewPCG(seed, uint64(worker))), []time.Duration(nil)
 			for at := range due {
-				if _, err := l.ask(ctx, random.IntN(requestsMade)); err != nil {
+				if err := l.ask(ctx, random.IntN(requestsMade)); err != nil {
 					return err
 				}
 				taken = append(taken, time.Since(at))

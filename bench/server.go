@@ -129,7 +129,7 @@ func untilTold(ctx context.Context, rpc, web func(context.Context, net.Listener)
 	return group.Wait()
 }
 
-// rawCodec passes messages on as they are.
+// rawCodec passes messages on as they are, or their sizes.
 type rawCodec struct{}
 
 // Marshal implements encoding.CodecV2.
@@ -139,6 +139,10 @@ func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 
 // Unmarshal implements encoding.CodecV2.
 func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	if size, is := v.(*int); is {
+		*size = data.Len()
+		return nil
+	}
 	*v.(*[]byte) = data.Materialize()
 	return nil
 }
