@@ -182,7 +182,7 @@ type explainer struct {
 	key      feature.Key // nil where a part is NULL
 	runs     []pointintime.Run
 
-	served []online.Column
+	served []*online.Column
 	joined *pointintime.Answer // at the as-of time, and at the online watermark
 	latest *pointintime.Stored // the latest visible row; nil where there is none
 	calls  []*aggregate.Call   // of the features of a windowed view
@@ -237,7 +237,7 @@ func (ex *explainer) answer(ctx context.Context) (err error) {
 		out := ExplainedFeature{Name: ex.view.Features[f].Name, Answered: ex.trained(i, atRequested)}
 		if ex.x.Online != nil {
 			training, column := ex.trained(i, atWatermark), ex.served[i]
-			online := Answered{Value: one(column.Values, 0), Status: column.Statuses[0], Event: eventOf(column.Found[0], column.EventTimes[0])}
+			online := Answered{Value: one(column.Values(), 0), Status: column.Statuses[0], Event: eventOf(column.Found[0], column.EventTimes[0])}
 			out.Online, out.Training = &online, &training
 			out.Equal = agree(ex.view.View, column, 0, ex.joined, i, atWatermark, valueText)
 		}

@@ -15,7 +15,7 @@ type Served interface {
 	// State returns how far view is published; known is false where it never was.
 	State(ctx context.Context, view *feature.View) (state online.State, known bool, err error)
 	// Get returns what is served now of view's features, given by their indices, for so many keys, the columns of whose parts are given.
-	Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]online.Column, error)
+	Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]*online.Column, error)
 }
 
 // Serves returns what the engine's own online store serves.
@@ -28,7 +28,7 @@ func (s ownStore) State(_ context.Context, view *feature.View) (online.State, bo
 	return s.e.Online.State(view.Name)
 }
 
-func (s ownStore) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]online.Column, error) {
+func (s ownStore) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]*online.Column, error) {
 	return s.e.Online.Get(ctx, view, features, encodeKeys(keys, rows), feature.TimeOf(s.e.now()))
 }
 
@@ -67,7 +67,7 @@ const publishedTries = 5
 
 // getPublished gets what is served of keys together with the state of publication that it is of, which has been the same before and
 // after. It fails with the error of [checkServed], and with ErrConflict where every try met a publication.
-func getPublished(ctx context.Context, served Served, view *feature.View, features []int, keys []arrow.Array, rows int) (online.State, []online.Column, error) {
+func getPublished(ctx context.Context, served Served, view *feature.View, features []int, keys []arrow.Array, rows int) (online.State, []*online.Column, error) {
 	for range publishedTries {
 		before, known, err := served.State(ctx, view)
 		if err == nil {
@@ -93,12 +93,12 @@ func getPublished(ctx context.Context, served Served, view *feature.View, featur
 
 // agree reports whether what is served, in row i of a column, is what training gives: row j of the answer's feature f. What has expired
 // since, by the clock of those who serve it, is known by its event time alone. Values are compared as text gives them.
-func agree(view *feature.View, served online.Column, i int, a *pointintime.Answer, f, j int, text func(arrow.Array, int) string) bool {
+func agree(view *feature.View, served *online.Column, i int, a *pointintime.Answer, f, j int, text func(arrow.Array, int) string) bool {
 	if served.Found[i] != a.Found(j) || served.Found[i] && served.EventTimes[i] != a.EventTimes[j] {
 		return false
 	}
 	if served.Statuses[i] == feature.Expired {
 		return view.TTL > 0
 	}
-	return sameValue(served.Values, i, a.Columns[f].Values, j, text)
+	return sameValue(served.Values(), i, a.Columns[f].Values, j, text)
 }

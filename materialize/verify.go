@@ -239,7 +239,7 @@ func (c *verifier) compare(ctx context.Context, keys []arrow.Array, rows int) er
 }
 
 // differ counts and notes what differs of the key in row i.
-func (c *verifier) differ(keys []arrow.Array, served []online.Column, offline *pointintime.Answer, i int) (different bool) {
+func (c *verifier) differ(keys []arrow.Array, served []*online.Column, offline *pointintime.Answer, i int) (different bool) {
 	for f, column := range served {
 		if agree(c.view, column, i, offline, f, i, c.text) {
 			c.v.Features[f].Equal++
@@ -247,7 +247,7 @@ func (c *verifier) differ(keys []arrow.Array, served []online.Column, offline *p
 		}
 		different = true
 		c.v.Features[f].Different++
-		c.note(keys, i, Difference{Feature: column.Name, Online: c.text(column.Values, i), Offline: c.text(offline.Columns[f].Values, i),
+		c.note(keys, i, Difference{Feature: column.Name, Online: c.text(column.Values(), i), Offline: c.text(offline.Columns[f].Values, i),
 			OnlineEvent: eventOf(column.Found[i], column.EventTimes[i]), OfflineEvent: eventOf(offline.Found(i), offline.EventTimes[i])})
 	}
 	return different

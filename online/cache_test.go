@@ -67,7 +67,7 @@ func agesOf(s *Store, keys int) ([]any, error) {
 	got := make([]any, keys)
 	for i := range got {
 		if columns[0].Statuses[i] == feature.Present {
-			got[i] = columns[0].Values.(*array.Int64).Value(i)
+			got[i] = columns[0].Values().(*array.Int64).Value(i)
 		}
 	}
 	return got, nil

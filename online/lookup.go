@@ -14,7 +14,7 @@ import (
 // Answer is what the store knows for the keys of a request.
 type Answer struct {
 	Rows    int
-	Columns []Column // in the service's order
+	Columns []*Column // in the service's order
 }
 
 // Lookup answers a request for the features of svc as of now. columns has one for each of svc.KeyFields() and svc.RequestFields(), all of one
@@ -30,18 +30,9 @@ func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[st
 	if len(columns) == 0 && len(overrides) > 0 {
 		rows = overrides[0].Values.Len()
 	}
-	questions := make([]*question, len(svc.Refs))
-	for i := range svc.Refs {
-		questions[i] = &question{view: svc.Refs[i].View, keys: encodeKeys(&svc.Refs[i], columns, rows)}
-	}
-	if err := s.fetch(ctx, questions); err != nil {
+	looked, err := s.look(ctx, svc, columns, rows, now)
+	if err != nil {
 		return nil, err
-	}
-	looked := make([][]Column, len(questions))
-	for i, q := range questions {
-		if looked[i], err = q.answer(svc.Refs[i].Lookups(), now); err != nil {
-			return nil, err
-		}
 	}
 	given, err := newOverriding(svc, overrides, fullNames)
 	if err != nil {
@@ -55,7 +46,7 @@ func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[st
 		return nil, err
 	}
 	order := svc.Columns(fullNames)
-	a := &Answer{Rows: rows, Columns: make([]Column, 0, len(order))}
+	a := &Answer{Rows: rows, Columns: make([]*Column, 0, len(order))}
 	for _, c := range order {
 		from := computed
 		if c.Ref >= 0 {
@@ -69,7 +60,7 @@ func (s *Store) Lookup(ctx context.Context, svc *feature.Service, columns map[st
 }
 
 // compute returns the columns of svc.Computed.
-func compute(svc *feature.Service, columns map[string]arrow.Array, looked [][]Column, rows int, given overriding) ([]Column, error) {
+func compute(svc *feature.Service, columns map[string]arrow.Array, looked [][]*Column, rows int, given overriding) ([]*Column, error) {
 	if len(svc.Computed) == 0 {
 		return nil, nil
 	}
@@ -77,16 +68,16 @@ func compute(svc *feature.Service, columns map[string]arrow.Array, looked [][]Co
 		Override: func(i int, c *ondemand.Column) error { return given.computed(svc, i, c) }}
 	for i := range looked {
 		for j := range looked[i] {
-			in.Looked[i] = append(in.Looked[i], looked[i][j].Values)
+			in.Looked[i] = append(in.Looked[i], looked[i][j].Values())
 		}
 	}
 	values, err := ondemand.Compute(svc, in)
 	if err != nil {
 		return nil, err
 	}
-	computed, found, events := make([]Column, len(values)), make([]bool, rows), make([]feature.Time, rows)
+	computed, found, events := make([]*Column, len(values)), make([]bool, rows), make([]feature.Time, rows)
 	for i, v := range values {
-		computed[i] = Column{Type: svc.Computed[i].Definition().Type, Values: v.Values, Statuses: v.Statuses, Found: found, EventTimes: events}
+		computed[i] = &Column{Type: svc.Computed[i].Definition().Type, values: v.Values, Statuses: v.Statuses, Found: found, EventTimes: events}
 	}
 	return computed, nil
 }
@@ -143,24 +134,52 @@ func checkColumns(svc *feature.Service, columns map[string]arrow.Array) (rows in
 	return rows, nil
 }
 
-// encodeKeys returns the entity keys of ref, nil where a part is NULL.
-func encodeKeys(ref *feature.Ref, columns map[string]arrow.Array, rows int) []feature.Key {
-	keys := make([]feature.Key, rows)
-	var buffer []byte
-	for i := range keys {
-		from, ok := len(buffer), true
-		for _, name := range ref.KeyColumns {
-			var part feature.Key
-			if part, ok = feature.AppendKeyPart(buffer, columns[name], i); !ok {
-				break
-			}
-			buffer = part
-		}
-		if ok && len(ref.KeyColumns) > 0 {
-			keys[i] = feature.Key(buffer[from:len(buffer):len(buffer)])
+// look returns the columns of the refs of svc.
+func (s *Store) look(ctx context.Context, svc *feature.Service, columns map[string]arrow.Array, rows int, now feature.Time) ([][]*Column, error) {
+	sc := s.takeScratch()
+	defer s.giveBack(sc)
+	for i := range svc.Refs {
+		ref := &svc.Refs[i]
+		q := question{view: ref.View}
+		if i > 0 && slices.Equal(ref.KeyColumns, svc.Refs[i-1].KeyColumns) {
+			q.keys = sc.questions[i-1].keys
 		} else {
-			buffer = buffer[:from]
+			q.keys = sc.encodeKeys(ref, columns, rows)
+		}
+		sc.questions = append(sc.questions, q)
+	}
+	if err := s.fetch(ctx, sc); err != nil {
+		return nil, err
+	}
+	looked := make([][]*Column, len(svc.Refs))
+	for i := range looked {
+		var err error
+		if looked[i], err = sc.questions[i].answer(svc.Refs[i].Lookups(), now); err != nil {
+			return nil, err
 		}
 	}
-	return keys
+	return looked, nil
+}
+
+// encodeKeys returns the entity keys of ref, nil where a part is NULL.
+func (sc *scratch) encodeKeys(ref *feature.Ref, columns map[string]arrow.Array, rows int) []feature.Key {
+	first := len(sc.keys)
+	for i := range rows {
+		from, ok := len(sc.encoded), len(ref.KeyColumns) > 0
+		for _, name := range ref.KeyColumns {
+			var part feature.Key
+			if part, ok = feature.AppendKeyPart(sc.encoded, columns[name], i); !ok {
+				break
+			}
+			sc.encoded = part
+		}
+		var key feature.Key
+		if ok {
+			key = feature.Key(sc.encoded[from:len(sc.encoded):len(sc.encoded)])
+		} else {
+			sc.encoded = sc.encoded[:from]
+		}
+		sc.keys = append(sc.keys, key)
+	}
+	return sc.keys[first:len(sc.keys):len(sc.keys)]
 }

@@ -72,15 +72,17 @@ func (o overriding) apply(at feature.ServiceColumn, values *arrow.Array, statuse
 }
 
 // looked applies o to the columns of the service's refs.
-func (o overriding) looked(svc *feature.Service, columns [][]Column) error {
+func (o overriding) looked(svc *feature.Service, columns [][]*Column) error {
 	for at := range o {
 		if at.Ref < 0 {
 			continue
 		}
-		c, ref := &columns[at.Ref][at.Feature], &svc.Refs[at.Ref]
-		if err := o.apply(at, &c.Values, &c.Statuses, &ref.View.Features[ref.Features[at.Feature]]); err != nil {
+		c, ref := columns[at.Ref][at.Feature], &svc.Refs[at.Ref]
+		values, statuses := c.Values(), c.Statuses
+		if err := o.apply(at, &values, &statuses, &ref.View.Features[ref.Features[at.Feature]]); err != nil {
 			return err
 		}
+		c.Replace(values, statuses)
 	}
 	return nil
 }

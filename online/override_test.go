@@ -74,7 +74,7 @@ func TestOverride(t *testing.T) {
 			for i := range a.Columns {
 				values := a.Columns[i].Name
 				for row := range a.Rows {
-					values += " " + a.Columns[i].Values.ValueStr(row)
+					values += " " + a.Columns[i].Values().ValueStr(row)
 				}
 				columns = append(columns, fmt.Sprintf("%s %v", values, a.Columns[i].Statuses))
 			}
@@ -86,7 +86,7 @@ func TestOverride(t *testing.T) {
 	global := &feature.View{Name: "world", Online: true, Hash: "w", Features: []feature.Feature{{Field: feature.Field{Name: "rate", Type: whole}}}}
 	rates := &feature.Service{Name: "rates", Refs: []feature.Ref{{View: global, Features: []int{0}}}}
 	a, err := s.Lookup(context.Background(), rates, nil, hour, false, Override{Column: "rate", Values: column(t, whole, int64(1), int64(2)), Sent: []bool{true, false}})
-	if err != nil || a.Rows != 2 || a.Columns[0].Values.String() != "[1 (null)]" {
+	if err != nil || a.Rows != 2 || a.Columns[0].Values().String() != "[1 (null)]" {
 		t.Errorf("rows that overrides alone tell of: %+v, %v", a, err)
 	}
 }

@@ -224,8 +224,8 @@ func (w *twin) compare(t *rapid.T, s *Store, v *feature.View) {
 		} else if found {
 			want = feature.Present
 		}
-		if c := columns[0]; c.Statuses[i] != want || c.Found[i] != found || (found && c.EventTimes[i] != r.event) || goValue(c.Values, i) != r.age {
-			t.Fatalf("key %d: %v %v, want %v %+v", 3-i/2, c.Statuses[i], goValue(c.Values, i), want, r)
+		if c := columns[0]; c.Statuses[i] != want || c.Found[i] != found || (found && c.EventTimes[i] != r.event) || goValue(c.Values(), i) != r.age {
+			t.Fatalf("key %d: %v %v, want %v %+v", 3-i/2, c.Statuses[i], goValue(c.Values(), i), want, r)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package online
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"runtime"
 	"slices"
@@ -16,30 +15,17 @@ import (
 	"github.com/asof-store/asof/feature"
 )
 
-// Column is the answer for one feature: one entry in each slice for each key asked for.
-type Column struct {
-	Name string
-	Type feature.Type
-	// Ref is the index of the service's ref that the feature belongs to; -1 for an on-demand feature, and 0 in the answer of Get.
-	Ref int
-	// Values has the default, or NULL, where the status is not PRESENT.
-	Values   arrow.Array
-	Statuses []feature.Status
-	// Found tells which keys have a row, expired or not, and EventTimes when it happened. Columns of one ref share them. What is
-	// computed on demand comes from no row: nothing is found.
-	Found      []bool
-	EventTimes []feature.Time
-}
-
 // Get returns the features of view, given by their indices, for each of keys as of now. A nil key stands for one with a NULL
 // part: nothing is found for it, unless the entity is global. Keys may repeat, and are read once. A view that was
 // never published has no keys; one whose definition has changed since is ErrUnavailable.
-func (s *Store) Get(ctx context.Context, view *feature.View, features []int, keys []feature.Key, now feature.Time) ([]Column, error) {
-	q := &question{view: view, keys: keys}
-	if err := s.fetch(ctx, []*question{q}); err != nil {
+func (s *Store) Get(ctx context.Context, view *feature.View, features []int, keys []feature.Key, now feature.Time) ([]*Column, error) {
+	sc := s.takeScratch()
+	defer s.giveBack(sc)
+	sc.questions = append(sc.questions, question{view: view, keys: keys})
+	if err := s.fetch(ctx, sc); err != nil {
 		return nil, err
 	}
-	return q.answer(features, now)
+	return sc.questions[0].answer(features, now)
 }
 
 // RedefinedError tells that the values of a view were published by another definition than the one that was asked for. It is of
@@ -70,33 +56,54 @@ type want struct {
 	row      int
 }
 
-// fetch reads the values that questions ask for: in one snapshot, in the order of the store's keys, each key once. What is in the cache is not read.
-func (s *Store) fetch(ctx context.Context, questions []*question) error {
+// scratch is what a lookup needs until its columns are made, which keep nothing of it. It serves one lookup after another, since it is most of the memory that
+// a lookup takes.
+type scratch struct {
+	questions []question
+	keys      []feature.Key // of all questions
+	encoded   []byte        // the bytes of keys, and of the store's keys
+	values    [][]byte      // of all questions
+	wants     []want
+	rows      []byte // the bytes of values
+}
+
+// scratchMax bounds the bytes of rows in a scratch that is kept.
+const scratchMax = 1 << 20
+
+// takeScratch returns an empty scratch.
+func (s *Store) takeScratch() *scratch {
+	if sc, is := s.scratches.Get().(*scratch); is {
+		return sc
+	}
+	return &scratch{}
+}
+
+// giveBack keeps sc for another lookup.
+func (s *Store) giveBack(sc *scratch) {
+	if cap(sc.rows) <= scratchMax {
+		clear(sc.questions)
+		*sc = scratch{sc.questions[:0], sc.keys[:0], sc.encoded[:0], sc.values[:0], sc.wants[:0], sc.rows[:0]}
+		s.scratches.Put(sc)
+	}
+}
+
+// fetch reads the values that the questions of sc ask for: in one snapshot, in the order of the store's keys, each key once. What is in the cache is not read.
+func (s *Store) fetch(ctx context.Context, sc *scratch) error {
 	s.lookups.Add(1)
 	before, generation := s.remembered.Load(), s.cache.generation()
 	return s.kv.View(func(r Reader) error {
-		if err := s.resolve(r, before, questions); err != nil {
+		if err := s.resolve(r, before, sc.questions); err != nil {
 			return err
 		}
-		var wants []want
-		size := 0
-		for i, q := range questions {
-			from := len(wants)
-			wants = q.appendWants(wants, i)
-			if q.layout != nil {
-				size += (len(wants) - from) * (q.layout.variable + generationBytes)
-			}
-		}
-		// A buffer that moves as it grows leaves the values that were read before where they are.
-		buffer := make([]byte, 0, size)
-		buffer, wants = s.cached(buffer, wants, questions, generation)
-		slices.SortFunc(wants, func(a, b want) int { return bytes.Compare(a.stored, b.stored) })
-		if err := readAll(ctx, r, buffer, wants, questions); err != nil || s.cache == nil || len(wants) == 0 {
+		sc.want()
+		left := s.cached(sc, generation)
+		slices.SortFunc(left, func(a, b want) int { return bytes.Compare(a.stored, b.stored) })
+		if err := readAll(ctx, r, sc.rows, left, sc.questions); err != nil || s.cache == nil || len(left) == 0 {
 			return err
 		}
 		s.cache.put(generation, func(add func(key, row []byte)) {
-			for _, w := range wants {
-				add(w.stored, questions[w.question].values[w.row])
+			for _, w := range left {
+				add(w.stored, sc.questions[w.question].values[w.row])
 			}
 		})
 		return nil
@@ -104,28 +111,28 @@ func (s *Store) fetch(ctx context.Context, questions []*question) error {
 }
 
 // cached answers from the cache what it can, and returns the wants that are left.
-func (s *Store) cached(buffer []byte, wants []want, questions []*question, generation uint64) ([]byte, []want) {
+func (s *Store) cached(sc *scratch, generation uint64) []want {
 	if s.cache == nil {
-		return buffer, wants
+		return sc.wants
 	}
-	left := wants[:0]
-	for _, w := range wants {
+	left := sc.wants[:0]
+	for _, w := range sc.wants {
 		var row []byte
 		var known bool
-		if buffer, row, known = s.cache.get(buffer, w.stored, generation); !known {
+		if sc.rows, row, known = s.cache.get(sc.rows, w.stored, generation); !known {
 			left = append(left, w)
 		} else if len(row) > 0 {
-			questions[w.question].values[w.row] = row
+			sc.questions[w.question].values[w.row] = row
 		}
 	}
-	return buffer, left
+	return left
 }
 
 // wantsTogether is how many keys are worth a goroutine: they take some hundred microseconds to read.
 const wantsTogether = 64
 
 // readAll is readWants, by several goroutines where there is much to read.
-func readAll(ctx context.Context, r Reader, buffer []byte, wants []want, questions []*question) error {
+func readAll(ctx context.Context, r Reader, buffer []byte, wants []want, questions []question) error {
 	readers := min(runtime.GOMAXPROCS(0), len(wants)/wantsTogether)
 	if readers < 2 {
 		return readWants(ctx, r, buffer, wants, questions)
@@ -140,9 +147,9 @@ func readAll(ctx context.Context, r Reader, buffer []byte, wants []want, questio
 }
 
 // readWants reads wants, which are in the order of keys, with the memory of buffer as far as it goes.
-func readWants(ctx context.Context, r Reader, buffer []byte, wants []want, questions []*question) error {
+func readWants(ctx context.Context, r Reader, buffer []byte, wants []want, questions []question) error {
 	for i, w := range wants {
-		q := questions[w.question]
+		q := &questions[w.question]
 		if i > 0 && bytes.Equal(w.stored, wants[i-1].stored) {
 			before := wants[i-1]
 			q.values[w.row] = questions[before.question].values[before.row]
@@ -168,128 +175,41 @@ func readWants(ctx context.Context, r Reader, buffer []byte, wants []want, quest
 	return nil
 }
 
-// appendWants appends what q needs from the store.
-func (q *question) appendWants(wants []want, index int) []want {
-	if q.layout == nil {
-		return wants
+// want finds what has to be read of the store, and makes room for it. A buffer that moves as it grows leaves what lies in it where it is.
+func (sc *scratch) want() {
+	keys, size := 0, 0
+	for i := range sc.questions {
+		keys += len(sc.questions[i].keys)
 	}
-	size := 0
-	for _, key := range q.keys {
-		size += viewIDBytes + len(key)
+	sc.values = slices.Grow(sc.values, keys)[:keys]
+	clear(sc.values)
+	at := 0
+	for i := range sc.questions {
+		q := &sc.questions[i]
+		q.values = sc.values[at : at+len(q.keys)]
+		at += len(q.keys)
+		if q.layout == nil {
+			continue
+		}
+		before := len(sc.wants)
+		sc.wantAll(i)
+		size += (len(sc.wants) - before) * (q.layout.variable + generationBytes)
 	}
-	prefix, buffer := valuePrefix(q.state.ViewID), make([]byte, 0, size)
-	wants = slices.Grow(wants, len(q.keys))
+	sc.rows = slices.Grow(sc.rows, size)
+}
+
+// wantAll appends all keys of a question to the wants.
+func (sc *scratch) wantAll(index int) {
+	q := &sc.questions[index]
+	prefix := valuePrefix(q.state.ViewID)
 	for row, key := range q.keys {
 		if (key == nil && len(q.view.Keys) > 0) || len(key) > maxKeyBytes {
 			continue // a NULL part, or longer than any that is stored
 		}
-		from := len(buffer)
-		buffer = append(append(buffer, prefix...), key...)
-		wants = append(wants, want{stored: buffer[from:], question: index, row: row})
+		from := len(sc.encoded)
+		sc.encoded = append(append(sc.encoded, prefix...), key...)
+		sc.wants = append(sc.wants, want{stored: sc.encoded[from:len(sc.encoded):len(sc.encoded)], question: index, row: row})
 	}
-	return wants
-}
-
-// answer projects the chosen features out of the values that were read.
-func (q *question) answer(features []int, now feature.Time) ([]Column, error) {
-	n := len(q.keys)
-	found, events, whole := make([]bool, n), make([]feature.Time, n), make([]feature.Status, n)
-	for i, v := range q.values {
-		if v == nil {
-			whole[i] = feature.NotFound
-			continue
-		}
-		found[i], events[i], whole[i] = true, timeAt(v, eventAt), feature.Present
-		if q.view.Expired(events[i], now) {
-			whole[i] = feature.Expired
-		}
-	}
-	columns, statuses := make([]Column, len(features)), make([]feature.Status, n*len(features))
-	for c, f := range features {
-		ft, at := &q.view.Features[f], -1
-		if q.layout != nil {
-			if at = q.layout.index(f, ft.Field); at < 0 {
-				return nil, feature.Errorf(feature.ErrUnavailable, "view %s: its published values have no feature %s (%s): run asof materialize %s",
-					q.view.Name, ft.Name, ft.Type, q.view.Name)
-			}
-		}
-		columns[c] = Column{Name: ft.Name, Type: ft.Type, Statuses: statuses[c*n : (c+1)*n : (c+1)*n], Found: found, EventTimes: events}
-		copy(columns[c].Statuses, whole)
-		var err error
-		if columns[c].Values, err = q.column(ft, at, columns[c].Statuses); err != nil {
-			return nil, feature.Errorf(feature.ErrInternal, "default of feature %s of view %s: %w", ft.Name, q.view.Name, err)
-		}
-	}
-	return columns, nil
-}
-
-// column returns the values of a feature, which is field at of the layout. Statuses has those of the rows, and gets those of the values.
-func (q *question) column(f *feature.Feature, at int, statuses []feature.Status) (arrow.Array, error) {
-	switch fixedWidth(f.Type) {
-	case 4:
-		return fixedColumn(q, f, at, statuses, binary.LittleEndian.Uint32)
-	case 8:
-		return fixedColumn(q, f, at, statuses, binary.LittleEndian.Uint64)
-	}
-	b := array.NewBuilder(memory.DefaultAllocator, f.Type.Arrow())
-	b.Reserve(len(statuses))
-	add := appender(b)
-	for i, status := range statuses {
-		switch {
-		case status == feature.Present && !q.layout.isNull(q.values[i], at):
-			add(q.layout.bytes(q.values[i], at))
-			continue
-		case status == feature.Present:
-			statuses[i] = feature.Null
-		}
-		if err := feature.AppendValue(b, f.Default); err != nil {
-			return nil, err
-		}
-	}
-	return b.NewArray(), nil
-}
-
-// fixedColumn is column for values of 4 or 8 bytes, whose bits it takes as they are stored: a builder costs several times as much.
-func fixedColumn[T uint32 | uint64](q *question, f *feature.Feature, at int, statuses []feature.Status, bitsOf func([]byte) T) (arrow.Array, error) {
-	n := len(statuses)
-	bits, missing, slot := make([]T, n), 0, 0
-	if at >= 0 {
-		slot = q.layout.slots[at].at
-	}
-	for i, status := range statuses {
-		if status == feature.Present && !q.layout.isNull(q.values[i], at) {
-			bits[i] = bitsOf(q.values[i][slot:])
-			continue
-		}
-		if status == feature.Present {
-			statuses[i] = feature.Null
-		}
-		missing++
-	}
-	var valid *memory.Buffer
-	if missing > 0 && f.Default != nil {
-		b := array.NewBuilder(memory.DefaultAllocator, f.Type.Arrow())
-		if err := feature.AppendValue(b, f.Default); err != nil {
-			return nil, err
-		}
-		byDefault := arrow.GetData[T](b.NewArray().Data().Buffers()[1].Bytes())[0]
-		for i, status := range statuses {
-			if status != feature.Present {
-				bits[i] = byDefault
-			}
-		}
-		missing = 0
-	}
-	if missing > 0 {
-		nulls := make([]byte, (n+7)/8)
-		for i, status := range statuses {
-			if status == feature.Present {
-				nulls[i/8] |= 1 << (i % 8)
-			}
-		}
-		valid = memory.NewBufferBytes(nulls)
-	}
-	return array.MakeFromData(array.NewData(f.Type.Arrow(), n, []*memory.Buffer{valid, memory.NewBufferBytes(arrow.GetBytes(bits))}, nil, missing, 0)), nil
 }
 
 // goValues returns the fields of a checked value as Go values.

@@ -42,13 +42,13 @@ func (s *Store) remember(before *remembered, view *feature.View, r resolved) *re
 }
 
 // resolve finds the states and layouts of the views that questions ask for.
-func (s *Store) resolve(r Reader, before *remembered, questions []*question) error {
+func (s *Store) resolve(r Reader, before *remembered, questions []question) error {
 	current := s.remembered.Load()
 	if current != before {
 		current = &remembered{} // of another snapshot, perhaps
 	}
-	for _, q := range questions {
-		q.values = make([][]byte, len(q.keys))
+	for i := range questions {
+		q := &questions[i]
 		if !q.view.Online {
 			return notOnline(q.view.Name)
 		}

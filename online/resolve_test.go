@@ -144,7 +144,7 @@ func wantAge(t *testing.T, s *Store, v *feature.View, id int64, want string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := columns[0].Values.ValueStr(0); got != want {
+	if got := columns[0].Values().ValueStr(0); got != want {
 		t.Errorf("the answer is %s, want %s", got, want)
 	}
 }

@@ -38,6 +38,7 @@ type Store struct {
 
 	remembered atomic.Pointer[remembered]
 	lookups    atomic.Int64 // that have begun
+	scratches  sync.Pool    // of *scratch
 
 	mu         sync.Mutex
 	layouts    map[uint32]*layout // by schema id, which is never used twice while the store is open

@@ -18,14 +18,14 @@ import (
 )
 
 // show returns the rows of columns as "value STATUS@event, ...".
-func show(columns []Column) [][]string {
+func show(columns []*Column) [][]string {
 	var rows [][]string
 	for _, c := range columns {
 		for i := range c.Statuses {
 			if len(rows) <= i {
 				rows = append(rows, nil)
 			}
-			text := c.Values.ValueStr(i) + " " + c.Statuses[i].String()
+			text := c.Values().ValueStr(i) + " " + c.Statuses[i].String()
 			if c.Found[i] {
 				text += "@" + c.EventTimes[i].Std().Format("15:04")
 			}
@@ -88,13 +88,13 @@ func TestDefinitionChanged(t *testing.T) {
 	s := openTemp(t, t.TempDir(), Options{})
 	v := profile()
 	publish(t, s, v, true, State{}, func(p *Publish) error { return p.Put(key(1), row(t, v, 0, nil, "Rome")) })
-	ask := func(v *feature.View) ([]Column, error) {
+	ask := func(v *feature.View) ([]*Column, error) {
 		return s.Get(context.Background(), v, []int{0}, []feature.Key{key(1)}, 0)
 	}
 	read := profile()
 	read.TTL, read.Features[0].Default = 0, int64(7)
 	columns, err := ask(read)
-	if err != nil || columns[0].Values.ValueStr(0) != "7" {
+	if err != nil || columns[0].Values().ValueStr(0) != "7" {
 		t.Errorf("another default: %v, %v", columns, err)
 	}
 	changed := profile()
@@ -136,7 +136,7 @@ func TestPublishRules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return columns[0].Values.ValueStr(0)
+		return columns[0].Values().ValueStr(0)
 	}
 	publish(t, s, v, true, State{}, func(p *Publish) error { return p.Put(key(1), rowAt(10, 5, 7, "base")) })
 	for _, c := range []struct {
@@ -214,7 +214,7 @@ func TestLargest(t *testing.T) {
 	}
 	s = openTemp(t, path, Options{})
 	columns, err := s.Get(context.Background(), v, []int{1}, []feature.Key{long, append(long, 0)}, 0)
-	if err != nil || columns[0].Values.ValueStr(0) != large || columns[0].Statuses[1] != feature.NotFound {
+	if err != nil || columns[0].Values().ValueStr(0) != large || columns[0].Statuses[1] != feature.NotFound {
 		t.Errorf("the largest row comes back otherwise: %v", err)
 	}
 }
@@ -314,8 +314,8 @@ func TestSnapshotDuringRebuild(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range keys {
-			if got := columns[0].Values.ValueStr(i); got != columns[0].Values.ValueStr(0) {
-				t.Fatalf("one answer holds the values %s and %s", got, columns[0].Values.ValueStr(0))
+			if got := columns[0].Values().ValueStr(i); got != columns[0].Values().ValueStr(0) {
+				t.Fatalf("one answer holds the values %s and %s", got, columns[0].Values().ValueStr(0))
 			}
 		}
 	}
@@ -365,7 +365,7 @@ func TestReadOnly(t *testing.T) {
 	a, b := openTemp(t, path, Options{ReadOnly: true}), openTemp(t, path, Options{ReadOnly: true})
 	for _, s := range []*Store{a, b} {
 		columns, err := s.Get(context.Background(), v, []int{1}, []feature.Key{key(1)}, 0)
-		if err != nil || columns[0].Values.ValueStr(0) != "Rome" {
+		if err != nil || columns[0].Values().ValueStr(0) != "Rome" {
 			t.Errorf("%v, %v", columns, err)
 		}
 		_, err = s.Begin(v, false)
@@ -453,8 +453,8 @@ func readDamaged(t *testing.T, path string, v *feature.View, file string) (notic
 	for id := range int64(500) {
 		columns, err := s.Get(context.Background(), v, []int{0}, []feature.Key{key(id)}, 0)
 		noticed = noticed || err != nil
-		if err == nil && columns[0].Statuses[0] == feature.Present && columns[0].Values.ValueStr(0) != column(t, feature.Scalar(feature.Int64), id).ValueStr(0) {
-			t.Fatalf("with %s damaged key %d has %s", file, id, columns[0].Values.ValueStr(0))
+		if err == nil && columns[0].Statuses[0] == feature.Present && columns[0].Values().ValueStr(0) != column(t, feature.Scalar(feature.Int64), id).ValueStr(0) {
+			t.Fatalf("with %s damaged key %d has %s", file, id, columns[0].Values().ValueStr(0))
 		}
 	}
 	return noticed

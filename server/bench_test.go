@@ -34,10 +34,10 @@ func wideModel(features int) *Model {
 	return m
 }
 
-// wideStore has so many customers of wideModel's views.
+// wideStore has so many customers of wideModel's views, and room for all of them in its cache.
 func wideStore(b *testing.B, m *Model, customers int) *online.Store {
 	b.Helper()
-	s := newStore(b, testModel())
+	s := openStore(b, 256<<20)
 	for _, v := range m.Views {
 		rows := make([][]any, customers)
 		for i := range rows {

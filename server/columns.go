@@ -11,8 +11,11 @@ import (
 	asofv1 "github.com/asof-store/asof/proto/asof/v1"
 )
 
-// validRows tells which of n rows are not NULL. Misfit is the first of nulls that is no row or not ascending, else -1.
+// validRows tells which of n rows are not NULL; nil if all are. Misfit is the first of nulls that is no row or not ascending, else -1.
 func validRows(nulls []uint32, n int) (valid []bool, misfit int) {
+	if len(nulls) == 0 {
+		return nil, -1
+	}
 	valid = make([]bool, n)
 	for i := range valid {
 		valid[i] = true
@@ -62,21 +65,15 @@ func buildScalars(v *asofv1.Values, valid []bool) arrow.Array {
 		b.AppendValues(k.Bools.GetValues(), valid)
 		return b.NewArray()
 	case *asofv1.Values_Int32S:
-		b := array.NewInt32Builder(mem)
-		b.AppendValues(k.Int32S.GetValues(), valid)
-		return b.NewArray()
+		return buildNumbers(feature.Int32, k.Int32S.GetValues(), valid)
 	case *asofv1.Values_Int64S:
-		b := array.NewInt64Builder(mem)
-		b.AppendValues(k.Int64S.GetValues(), valid)
-		return b.NewArray()
+		return buildNumbers(feature.Int64, k.Int64S.GetValues(), valid)
 	case *asofv1.Values_Float32S:
-		b := array.NewFloat32Builder(mem)
-		b.AppendValues(k.Float32S.GetValues(), valid)
-		return b.NewArray()
+		return buildNumbers(feature.Float32, k.Float32S.GetValues(), valid)
 	case *asofv1.Values_Float64S:
-		b := array.NewFloat64Builder(mem)
-		b.AppendValues(k.Float64S.GetValues(), valid)
-		return b.NewArray()
+		return buildNumbers(feature.Float64, k.Float64S.GetValues(), valid)
+	case *asofv1.Values_Timestamps:
+		return buildNumbers(feature.Timestamp, k.Timestamps.GetMicros(), valid)
 	case *asofv1.Values_Strings:
 		b := array.NewStringBuilder(mem)
 		b.AppendValues(k.Strings.GetValues(), valid)
@@ -85,16 +82,29 @@ func buildScalars(v *asofv1.Values, valid []bool) arrow.Array {
 		b := array.NewBinaryBuilder(mem, arrow.BinaryTypes.Binary)
 		b.AppendValues(k.Bytes.GetValues(), valid)
 		return b.NewArray()
-	case *asofv1.Values_Timestamps:
-		b := array.NewTimestampBuilder(mem, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
-		for i, micros := range k.Timestamps.GetMicros() {
-			if valid[i] {
-				b.Append(arrow.Timestamp(micros))
-			} else {
-				b.AppendNull()
-			}
-		}
-		return b.NewArray()
 	}
 	panic(fmt.Sprintf("server: %T holds no scalars", v.GetKind()))
+}
+
+// buildNumbers returns a column of values, which it keeps.
+func buildNumbers[T int32 | int64 | float32 | float64](kind feature.Kind, values []T, valid []bool) arrow.Array {
+	bitmap, nulls := bitmapOf(valid)
+	buffers := []*memory.Buffer{bitmap, memory.NewBufferBytes(arrow.GetBytes(values))}
+	return array.MakeFromData(array.NewData(feature.Scalar(kind).Arrow(), len(values), buffers, nil, nulls, 0))
+}
+
+// bitmapOf returns valid as an array has it, nil if all rows are, and the number of those that are not.
+func bitmapOf(valid []bool) (buffer *memory.Buffer, nulls int) {
+	if valid == nil {
+		return nil, 0
+	}
+	bitmap := make([]byte, (len(valid)+7)/8)
+	for i, is := range valid {
+		if is {
+			bitmap[i/8] |= 1 << (i % 8)
+		} else {
+			nulls++
+		}
+	}
+	return memory.NewBufferBytes(bitmap), nulls
 }

@@ -77,7 +77,7 @@ func writeDatabricks(a *Answer) []byte {
 	}
 	b := appendEach([]byte(`{"outputs":[`), a.Rows, func(b []byte, row int) []byte {
 		b = appendEach(append(b, '{'), len(a.Columns), func(b []byte, i int) []byte {
-			return AppendJSON(append(b, names[i]...), a.Columns[i].Values, row)
+			return AppendJSON(append(b, names[i]...), a.Columns[i].Values(), row)
 		})
 		return append(b, '}')
 	})

@@ -122,12 +122,12 @@ func (s *Server) feast(ctx context.Context, req feastRequest) ([]feastVector, er
 		}
 	}
 	for i := range answer.Columns {
-		c := &answer.Columns[i]
+		c := answer.Columns[i]
 		name := c.Name
 		if req.service == "" {
 			name = names[i]
 		}
-		vectors = append(vectors, feastVector{name: name, values: c.Values, statuses: c.Statuses, events: c.EventTimes})
+		vectors = append(vectors, feastVector{name: name, values: c.Values(), statuses: c.Statuses, events: c.EventTimes})
 	}
 	return vectors, nil
 }
@@ -182,10 +182,9 @@ func (a *Answer) repeat(rows int) {
 	}
 	zeros := make([]int32, rows)
 	for i := range a.Columns {
-		c := &a.Columns[i]
+		c := a.Columns[i]
 		status, event := c.Statuses[0], c.EventTimes[0]
-		c.Values = interleave.Rows([]arrow.Array{c.Values}, zeros, zeros)
-		c.Statuses = each(rows, func(int) feature.Status { return status })
+		c.Replace(interleave.Rows([]arrow.Array{c.Values()}, zeros, zeros), each(rows, func(int) feature.Status { return status }))
 		c.EventTimes = each(rows, func(int) feature.Time { return event })
 	}
 	a.Rows = rows

@@ -72,15 +72,14 @@ func inputsOf(req *asofv1.GetFeaturesRequest) ([]Input, error) {
 func respond(a *Answer, req *asofv1.GetFeaturesRequest) *asofv1.GetFeaturesResponse {
 	r := &asofv1.GetFeaturesResponse{Rows: uint32(a.Rows), Columns: make([]*asofv1.FeatureColumn, len(a.Columns))}
 	shared := map[int]uint32{} // the event times of a ref
-	// All columns in three pieces of memory: an answer is mostly many small ones.
-	columns, values, statuses := make([]asofv1.FeatureColumn, len(a.Columns)), make([]asofv1.Values, len(a.Columns)), []byte(nil)
+	// All columns in two pieces of memory: an answer is mostly many small ones.
+	columns, statuses := make([]wireColumn, len(a.Columns)), []byte(nil)
 	if !req.GetOmitStatuses() {
 		statuses = make([]byte, 0, len(a.Columns)*a.Rows)
 	}
-	for i := range a.Columns {
-		c, column := &a.Columns[i], &columns[i]
-		column.Name, column.Values = c.Name, &values[i]
-		writeValues(column.Values, c.Values)
+	for i, c := range a.Columns {
+		column := &columns[i].column
+		column.Name, column.Values = c.Name, columns[i].write(c)
 		if !req.GetOmitStatuses() {
 			from := len(statuses)
 			for _, status := range c.Statuses {

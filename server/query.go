@@ -51,7 +51,7 @@ type Input struct {
 // Answer has the columns that a query asks for, in its order.
 type Answer struct {
 	Rows    int
-	Columns []online.Column
+	Columns []*online.Column
 	// Origins name, for each of Columns, the view or the on-demand entry that it is a feature of, or the alias that the service gives that.
 	Origins []string
 }
@@ -177,7 +177,7 @@ func (s *Server) lookupBy(ctx context.Context, q *Query, columns map[string]arro
 	if q.order == nil {
 		return a, nil
 	}
-	a.Columns = make([]online.Column, len(q.order))
+	a.Columns = make([]*online.Column, len(q.order))
 	for i, from := range q.order {
 		a.Columns[i] = found.Columns[from]
 		a.Columns[i].Name = q.names[i]

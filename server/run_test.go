@@ -79,7 +79,9 @@ func blocked() (store fakeStore, entered chan struct{}, leave chan struct{}, end
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-leave:
-			return &online.Answer{Rows: 1, Columns: []online.Column{{Values: rate, Statuses: []feature.Status{feature.Present}, EventTimes: []feature.Time{0}}}}, nil
+			column := online.NewColumn("", rate)
+			column.Statuses, column.EventTimes = []feature.Status{feature.Present}, []feature.Time{0}
+			return &online.Answer{Rows: 1, Columns: []*online.Column{column}}, nil
 		}
 	}
 	return store, entered, leave, ended

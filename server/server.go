@@ -108,6 +108,7 @@ type Server struct {
 	store   Store
 	model   func() *Model
 	options Options
+	codec   codec
 }
 
 // New returns a server of store. model returns the definitions to go by; it is called for each request, from many goroutines, and
@@ -116,12 +117,17 @@ func New(store Store, model func() *Model, o Options) (*Server, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Server{store: store, model: model, options: o.withDefaults()}, nil
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	return &Server{store: store, model: model, options: o.withDefaults(), codec: codec}, nil
 }
 
 // grpcServer returns a server of gRPC without services.
 func (s *Server) grpcServer() *grpc.Server {
 	return grpc.NewServer(
+		grpc.ForceServerCodecV2(s.codec),
 		grpc.MaxRecvMsgSize(s.options.MaxRequestBytes),
 		grpc.MaxConcurrentStreams(uint32(s.options.MaxConcurrent)),
 		grpc.ChainUnaryInterceptor(s.guardUnary),

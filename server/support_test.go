@@ -148,7 +148,17 @@ func priceOf(world *feature.View) *feature.OnDemand {
 // newStore returns a store with testModel's views published: customers 1 to 3, and the world.
 func newStore(t testing.TB, m *Model) *online.Store {
 	t.Helper()
-	s, err := online.Open(t.TempDir(), online.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	s := openStore(t, 0)
+	put(t, s, m.Views["profile"], 7, [][]any{{int64(1), 20 * hour, int64(30), "Rome"}, {int64(2), 21 * hour, nil, nil}, {int64(3), 1 * hour, int64(50), "Oslo"}})
+	put(t, s, m.Views["world"], 8, [][]any{{20 * hour, 0.5}})
+	put(t, s, m.Views["terminal"], 9, [][]any{{"IT", int32(7), 20 * hour, float32(0.25)}})
+	return s
+}
+
+// openStore returns an empty store with a cache of about so many bytes.
+func openStore(t testing.TB, cacheBytes int64) *online.Store {
+	t.Helper()
+	s, err := online.Open(t.TempDir(), online.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), CacheBytes: cacheBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,9 +167,6 @@ func newStore(t testing.TB, m *Model) *online.Store {
 			t.Error(err)
 		}
 	})
-	put(t, s, m.Views["profile"], 7, [][]any{{int64(1), 20 * hour, int64(30), "Rome"}, {int64(2), 21 * hour, nil, nil}, {int64(3), 1 * hour, int64(50), "Oslo"}})
-	put(t, s, m.Views["world"], 8, [][]any{{20 * hour, 0.5}})
-	put(t, s, m.Views["terminal"], 9, [][]any{{"IT", int32(7), 20 * hour, float32(0.25)}})
 	return s
 }
 

@@ -84,7 +84,7 @@ func (p *project) getFrom(ctx context.Context, address string, svc *feature.Serv
 		return nil, err
 	}
 	for _, column := range answer {
-		values = append(values, newGotValue(column.Name, column.Values, column.Statuses[0], column.Found[0], column.EventTimes[0]))
+		values = append(values, newGotValue(column.Name, column.Values(), column.Statuses[0], column.Found[0], column.EventTimes[0]))
 	}
 	if slices.ContainsFunc(values, func(v gotValue) bool { return v.status == feature.NotFound }) {
 		return values, p.noteUnpublishedAt(ctx, c, svc)
@@ -93,18 +93,18 @@ func (p *project) getFrom(ctx context.Context, address string, svc *feature.Serv
 }
 
 // getFeatures asks for features of so many keys.
-func (c *client) getFeatures(ctx context.Context, request *asofv1.GetFeaturesRequest, rows int) ([]online.Column, error) {
+func (c *client) getFeatures(ctx context.Context, request *asofv1.GetFeaturesRequest, rows int) ([]*online.Column, error) {
 	answer, err := asofv1.NewFeatureStoreClient(c.conn).GetFeatures(ctx, request, grpc.MaxCallRecvMsgSize(answerBytesMax))
 	if err != nil {
 		return nil, c.fault("looking up", err)
 	}
-	var columns []online.Column
+	var columns []*online.Column
 	for _, from := range answer.GetColumns() {
 		values, err := server.ReadValues(from.GetValues())
 		if err != nil {
 			return nil, feature.Errorf(feature.ErrInternal, "the server %s answered %s with %w", c.address, from.GetName(), err)
 		}
-		column := online.Column{Name: from.GetName(), Values: values}
+		column := online.NewColumn(from.GetName(), values)
 		at := int(from.GetEventTimesIndex())
 		ofView := at < len(answer.GetEventTimes()) && answer.GetEventTimes()[at].GetView() != "" // else it is computed on demand
 		for _, status := range from.GetStatuses() {
@@ -149,7 +149,7 @@ func (c *client) State(ctx context.Context, view *feature.View) (state online.St
 }
 
 // Get returns what the server serves of view's features.
-func (c *client) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]online.Column, error) {
+func (c *client) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]*online.Column, error) {
 	request := &asofv1.GetFeaturesRequest{Keys: map[string]*asofv1.Values{}}
 	for _, f := range features {
 		request.Features = append(request.Features, view.Name+"."+view.Features[f].Name)
@@ -162,7 +162,7 @@ func (c *client) Get(ctx context.Context, view *feature.View, features []int, ke
 		return nil, err
 	}
 	for i, f := range features {
-		if len(columns) != len(features) || !arrow.TypeEqual(columns[i].Values.DataType(), view.Features[f].Type.Arrow()) {
+		if len(columns) != len(features) || !arrow.TypeEqual(columns[i].Values().DataType(), view.Features[f].Type.Arrow()) {
 			return nil, feature.Errorf(feature.ErrConflict, "the server %s goes by other definitions of view %s than those that are applied: run asof materialize %s --server %s",
 				c.address, view.Name, view.Name, c.address)
 		}

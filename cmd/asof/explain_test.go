@@ -170,7 +170,7 @@ func falsify(t *testing.T, customer int64) {
 	}
 	wrong := array.NewFloat64Builder(memory.DefaultAllocator)
 	wrong.Append(-1)
-	row := online.Row{Event: columns[0].EventTimes[0], Created: feature.MaxTime, AsOf: state.Watermark, Values: []arrow.Array{wrong.NewArray(), columns[1].Values, columns[2].Values}}
+	row := online.Row{Event: columns[0].EventTimes[0], Created: feature.MaxTime, AsOf: state.Watermark, Values: []arrow.Array{wrong.NewArray(), columns[1].Values(), columns[2].Values()}}
 	p, err := store.Begin(view.View, false)
 	if err == nil {
 		err = p.Replace(feature.AppendKeyInt64(nil, customer), row)

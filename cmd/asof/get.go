@@ -203,7 +203,7 @@ func (p *project) getHere(ctx context.Context, svc *feature.Service, columns map
 		return nil, err
 	}
 	for _, c := range answer.Columns {
-		values = append(values, newGotValue(c.Name, c.Values, c.Statuses[0], c.Found[0], c.EventTimes[0]))
+		values = append(values, newGotValue(c.Name, c.Values(), c.Statuses[0], c.Found[0], c.EventTimes[0]))
 	}
 	states, err := store.States()
 	if err != nil {

@@ -295,7 +295,7 @@ func (w *lawWorld) checkOnline(t *rapid.T) {
 		y, s := columnNamed(answer, ref.prefix+"y"), columnNamed(answer, ref.prefix+"s")
 		for i := range answer.Rows { // one where there are neither keys nor request fields
 			a := ref.view.answer(keyOf(ref, rows[i]), ref.view.watermark, false)
-			gotY, gotS := cell(y.Values, i), cell(s.Values, i)
+			gotY, gotS := cell(y.Values(), i), cell(s.Values(), i)
 			if gotY != a.y || gotS != a.s || y.Statuses[i] != a.yStatus || s.Statuses[i] != a.sStatus {
 				t.Fatalf("online %s%s of %v at %s: got %v %s, %v %s, the twin says %+v", ref.prefix, ref.view.name, rows[i].key, ref.view.watermark, gotY, y.Statuses[i], gotS, s.Statuses[i], a)
 			}
@@ -314,5 +314,5 @@ func (w *lawWorld) checkOnline(t *rapid.T) {
 }
 
 func columnNamed(a *online.Answer, name string) *online.Column {
-	return &a.Columns[slices.IndexFunc(a.Columns, func(c online.Column) bool { return c.Name == name })]
+	return a.Columns[slices.IndexFunc(a.Columns, func(c *online.Column) bool { return c.Name == name })]
 }

@@ -171,25 +171,25 @@ func (w *lawWorld) lookup(service string, columns map[string]arrow.Array, now fe
 // checkOnDemandOnline holds on-demand columns that were looked up against the twin's expressions of the others, those of a service that lists little
 // against them, and all against an export as of the same time, nil where the views are not of one time.
 func (w *lawWorld) checkOnDemandOnline(t *rapid.T, columns map[string]arrow.Array, answer *online.Answer, now feature.Time, set map[string]arrow.Array) {
-	looked := map[string]online.Column{}
+	looked := map[string]*online.Column{}
 	for _, c := range answer.Columns {
 		looked[c.Name] = c
 	}
 	only, err := w.lookup("alone", columns, now)
 	w.must(err)
 	for i := range answer.Rows {
-		want := w.def.onDemand.values(cell(looked["y"].Values, i), cell(looked["u__y"].Values, i), cell(looked["other__y"].Values, i), cell(columns["x"], i))
+		want := w.def.onDemand.values(cell(looked["y"].Values(), i), cell(looked["u__y"].Values(), i), cell(looked["other__y"].Values(), i), cell(columns["x"], i))
 		for f := range want {
 			name := fmt.Sprint("f", f)
 			c := looked[name]
-			if got := cell(c.Values, i); got != want[f] || c.Found[i] || (c.Statuses[i] == feature.Null) != (got == nil) && w.def.onDemand.defaults[f] == nil {
+			if got := cell(c.Values(), i); got != want[f] || c.Found[i] || (c.Statuses[i] == feature.Null) != (got == nil) && w.def.onDemand.defaults[f] == nil {
 				t.Fatalf("online %s: got %v %s, the twin says %v\n%s", name, got, c.Statuses[i], want[f], w.def.yaml())
 			}
 			if set != nil && want[f] != cell(set[name], i) {
 				t.Fatalf("online %s: got %v, the export says %v\n%s", name, want[f], cell(set[name], i), w.def.yaml())
 			}
 		}
-		if got := cell(only.Columns[1].Values, min(i, only.Rows-1)); got != want[0] {
+		if got := cell(only.Columns[1].Values(), min(i, only.Rows-1)); got != want[0] {
 			t.Fatalf("online f0: got %v by itself, %v beside what it takes\n%s", got, want[0], w.def.yaml())
 		}
 	}

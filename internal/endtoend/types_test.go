@@ -99,7 +99,7 @@ func TestTypes(t *testing.T) {
 	for f, values := range want {
 		name := answer.Columns[f].Name
 		for i, v := range values {
-			for from, column := range map[string]arrow.Array{"online": answer.Columns[f].Values, "parquet": parquet[name][0], "arrow": ipc[name][0]} {
+			for from, column := range map[string]arrow.Array{"online": answer.Columns[f].Values(), "parquet": parquet[name][0], "arrow": ipc[name][0]} {
 				if got := column.ValueStr(i); got != v {
 					t.Errorf("%s %s of key %d, %s: got %s, want %s", name, column.DataType(), i+1, from, got, v)
 				}

@@ -150,7 +150,7 @@ type meanwhile struct {
 	publish func()
 }
 
-func (m meanwhile) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]online.Column, error) {
+func (m meanwhile) Get(ctx context.Context, view *feature.View, features []int, keys []arrow.Array, rows int) ([]*online.Column, error) {
 	m.publish()
 	return m.Served.Get(ctx, view, features, keys, rows)
 }

@@ -203,7 +203,7 @@ func (w *windowWorld) checkOnline(t *rapid.T) {
 	set := concatenated(t, readTable(t, w.path("out.arrow")))
 	for _, c := range answer.Columns {
 		for i := range rows {
-			if got, want := bitsAt(c.Values, i), bitsAt(set[c.Name], i); got != want {
+			if got, want := bitsAt(c.Values(), i), bitsAt(set[c.Name], i); got != want {
 				t.Fatalf("online %s of %v at %s: got %s %s, the export says %s\n%s", c.Name, rows[i].key, w.view.watermark, got, c.Statuses[i], want, w.view.yaml())
 			}
 		}

@@ -224,7 +224,7 @@ func (w *world) get(service string, keys table, now feature.Time) (string, error
 	for i := range int(keys.batch.NumRows()) {
 		var parts []string
 		for _, c := range answer.Columns {
-			part := fmt.Sprintf("%s=%s %s", c.Name, valueText(c.Values, i), c.Statuses[i])
+			part := fmt.Sprintf("%s=%s %s", c.Name, valueText(c.Values(), i), c.Statuses[i])
 			if c.Found[i] {
 				part += " @" + timeText(c.EventTimes[i])
 			}

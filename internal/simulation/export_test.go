@@ -58,7 +58,7 @@ func (w *world) compareExport(p *process, view string) (err error) {
 	for _, c := range served.Columns {
 		column := trained.Column(trained.Schema().FieldIndices(c.Name)[0])
 		for i := range keys + 1 {
-			if is, want := cellText(c.Values, i), cellText(column, i); is != want {
+			if is, want := cellText(c.Values(), i), cellText(column, i); is != want {
 				return fmt.Errorf("%s of key %d at %s is %s online, and %s in the export", c.Name, i, at, is, want)
 			}
 		}
