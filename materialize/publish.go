@@ -25,7 +25,7 @@ var errMuch = errors.New("much has changed")
 // publishKeys is the number of keys that are answered and written at a time, and restKeys where publications rest in between.
 const (
 	publishKeys = 1 << 17
-	restKeys    = 1 << 8
+	restKeys    = 1 << 6
 )
 
 // Published tells what a publication did.

@@ -128,7 +128,7 @@ func TestPublishInPieces(t *testing.T) {
 		keys    int64
 		pieces  int
 		rebuilt bool
-	}{{keys, 40, true}, {keys / 10, 4, false}, {keys, 5 + 40, true}} { // the last time it gives up after five pieces in place
+	}{{keys, 157, true}, {keys / 10, 16, false}, {keys, 20 + 157, true}} { // the last time it gives up after twenty pieces in place
 		written = 0
 		done, err := w.materialize(materialize.Request{})
 		w.must(err)

@@ -11,8 +11,8 @@ const least = 256 << 20
 func Set(bytes int64) { set(50, bytes) }
 
 // SetServing is Set for a process that answers requests: what lives is small and what requests leave behind much, so that collecting at the usual growth
-// would go on all the time. A run that it makes meanwhile may grow up to the limit.
-func SetServing(bytes int64) { set(400, bytes) }
+// would go on all the time, and the slowest requests are those that meet it. The limit holds.
+func SetServing(bytes int64) { set(2000, bytes) }
 
 func set(percent int, bytes int64) {
 	debug.SetGCPercent(percent)
