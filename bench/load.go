@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -105,16 +104,18 @@ func (l *loader) closed(ctx context.Context, seconds float64) error {
 	return err
 }
 
-// open sends requests at a rate for so many seconds, and then until a publication that goes on meanwhile has ended. Each takes as long as from
-// when it was due, whether it could be sent then or not.
+// open sends requests at a rate for so many seconds, with a publication under way all the time if there is to be one, which then is given up. Each takes as long as
+// from when it was due, whether it could be sent then or not.
 func (l *loader) open(ctx context.Context, o load) error {
-	begun, ended := time.Now(), atomic.Bool{}
+	begun := time.Now()
 	length := time.Duration(o.Seconds * float64(time.Second))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		defer ended.Store(true)
-		for o.Publishing && time.Since(begun) < length {
-			if err := publish(ctx, o.Admin); err != nil {
+		publishing, stop := context.WithCancel(ctx)
+		defer stop()
+		time.AfterFunc(length, stop)
+		for o.Publishing && publishing.Err() == nil {
+			if err := publish(publishing, o.Admin); err != nil && publishing.Err() == nil {
 				return err
 			}
 		}
@@ -127,7 +128,7 @@ func (l *loader) open(ctx context.Context, o load) error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		interval := time.Duration(float64(time.Second) / float64(o.Rate))
-		for at := begun; at.Sub(begun) < length || !ended.Load(); at = at.Add(interval) {
+		for at := begun; at.Sub(begun) < length; at = at.Add(interval) {
 			if wait := time.Until(at); wait > 0 {
 				pause := syscall.NsecToTimespec(int64(wait))
 				_ = syscall.Nanosleep(&pause, nil) // a signal ends it early, which makes no difference

@@ -136,8 +136,12 @@ func (b *bench) servingShape() shape {
 	return shape{Kind: intKeys, Keys: b.rows(million), Rows: b.rows(million), Days: 360, Views: 3, Features: 17, Commits: 1}
 }
 
-// quietPart is how many times as long as otherwise requests are measured without a publication that are compared with those beside one, which takes a minute.
-const quietPart = 5
+// quietPart and busyPart are how many times as long as otherwise requests are measured without a publication and beside one: what a machine does now and then is to be
+// in both.
+const (
+	quietPart = 5
+	busyPart  = 15
+)
 
 // serveOnce starts a server and loads it. A rate of 0 is half of what it has answered.
 func (b *bench) serveOnce(ctx context.Context, t task, rate float64, publishing bool) (s served, err error) {
@@ -160,12 +164,13 @@ func (b *bench) serveOnce(ctx context.Context, t task, rate float64, publishing 
 		}
 		t.Load.Rate = max(1, int64(rate))
 		if publishing {
-			t.Load.Seconds *= quietPart // what a machine does now and then is to be in both
+			t.Load.Seconds *= quietPart
 		}
 		s.open, err = measure(ctx, t)
 	}
 	if err == nil && publishing {
 		t.Load.Publishing = true
+		t.Load.Seconds *= busyPart / quietPart
 		s.busy, err = measure(ctx, t)
 	}
 	f, ended := server.end()

@@ -54,7 +54,7 @@ func restingStore(t *testing.T, rebuild, served bool) (publishAgain func(ctx con
 // TestRestServing: two processors and one spend the same part of their time on a publication, and of many it takes one.
 func TestRestServing(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	for processors, want := range map[int]float64{1: 17, 2: 8, 9: 1, 18: restLeast, 64: restLeast} {
+	for processors, want := range map[int]float64{1: 35, 2: 17, 9: 3, 18: 1, 36: restLeast, 64: restLeast} {
 		if runtime.GOMAXPROCS(processors); RestServing() != want {
 			t.Errorf("%d processors: a rest of %v, want %v", processors, RestServing(), want)
 		}
