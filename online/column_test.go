@@ -105,6 +105,10 @@ func TestBits(t *testing.T) {
 			t.Errorf("%s:\n%s", c.Name, d)
 		}
 	}
+	columns[0].Replace(columns[1].Values(), columns[1].Statuses)
+	if _, _, ok := columns[0].Bits(); ok || columns[0].Values() != columns[1].Values() {
+		t.Errorf("after Replace there are bits (%v), or the values of before: %v", ok, columns[0].Values())
+	}
 	none, err := s.Get(context.Background(), v, all(v), nil, hour)
 	if err != nil {
 		t.Fatal(err)
