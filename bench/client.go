@@ -113,17 +113,16 @@ func dialHTTP(address string, asked [][]int) (*client, error) {
 
 // readAnswer reads the body of a response, as ask has it.
 func readAnswer(response *http.Response, answer any) (err error) {
-	size, is := answer.(*int)
-	if is && response.StatusCode == http.StatusOK {
+	if response.StatusCode != http.StatusOK {
+		body, err := io.ReadAll(response.Body)
+		return errors.Join(fmt.Errorf("%s: %.200s", response.Status, body), err)
+	}
+	if size, is := answer.(*int); is {
 		n, err := io.Copy(io.Discard, response.Body)
 		*size = int(n)
 		return err
 	}
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %.200s", response.Status, body)
-	}
-	*answer.(*[]byte) = body
+	*answer.(*[]byte), err = io.ReadAll(response.Body)
 	return err
 }
 

@@ -1,5 +1,7 @@
 package feature
 
+import "math/bits"
+
 // Status tells where a served or exported value comes from. The values are part of stored and wire formats.
 type Status uint8
 
@@ -24,4 +26,21 @@ func (s Status) String() string {
 		return "EXPIRED"
 	}
 	return "STATUS_UNSPECIFIED"
+}
+
+// PresentBits returns the Arrow bitmap of the rows that are present and the number of others.
+func PresentBits(rows []Status) (bitmap []byte, absent int) {
+	bitmap = make([]byte, (len(rows)+7)/8)
+	for i := range bitmap {
+		eight := rows[8*i : min(8*i+8, len(rows))]
+		var b byte
+		for k, s := range eight {
+			if s == Present {
+				b |= 1 << k
+			}
+		}
+		bitmap[i] = b
+		absent += len(eight) - bits.OnesCount8(b)
+	}
+	return bitmap, absent
 }

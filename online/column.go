@@ -38,15 +38,9 @@ func (c *Column) Values() arrow.Array {
 	var valid *memory.Buffer
 	missing, n := 0, len(c.Statuses)
 	if !c.defaulted {
-		nulls := make([]byte, (n+7)/8)
-		for i, status := range c.Statuses {
-			if status == feature.Present {
-				nulls[i/8] |= 1 << (i % 8)
-			} else {
-				missing++
-			}
-		}
-		valid = memory.NewBufferBytes(nulls)
+		var bitmap []byte
+		bitmap, missing = feature.PresentBits(c.Statuses)
+		valid = memory.NewBufferBytes(bitmap)
 	}
 	c.values = array.MakeFromData(array.NewData(c.Type.Arrow(), n, []*memory.Buffer{valid, memory.NewBufferBytes(c.bits)}, nil, missing, 0))
 	return c.values

@@ -11,7 +11,7 @@ import (
 const restRows = 1 << 12
 
 // RestServing is the Rest of a server: while lookups come in, publications take a thirty-sixth of the processors, or one of more than that. On a machine whose processors
-// requests keep busy for most of the time, twice as much makes the slowest of them wait more than twice as long.
+// requests keep busy for most of the time, more of it shows in the slowest of them.
 func RestServing() float64 {
 	const part = 36
 	return max(restLeast, part/float64(runtime.GOMAXPROCS(0))-1)

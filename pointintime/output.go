@@ -42,7 +42,7 @@ func newOutput(q Question, rows int) *output {
 		a.CreatedTimes, a.Known = hugepage.Make[feature.Time](rows), make([]bool, rows)
 	}
 	o := &output{places: newPlaces(rows), view: q.View, a: a}
-	present := sync.OnceValues(func() ([]byte, int) { return presentBits(a.Rows) })
+	present := sync.OnceValues(func() ([]byte, int) { return feature.PresentBits(a.Rows) })
 	for _, f := range q.Features {
 		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows, present: present}))
 	}
@@ -110,7 +110,7 @@ func (o *output) answer(q Question) (*Answer, error) {
 // seldom any.
 type presence struct {
 	rows    []feature.Status     // of the answer
-	present func() ([]byte, int) // presentBits of rows, when they are settled
+	present func() ([]byte, int) // feature.PresentBits of rows, when they are settled
 	first   sync.Once
 	null    []bool // nil: none
 }
@@ -160,23 +160,6 @@ func (p *presence) validity() (*memory.Buffer, int) {
 		return nil, 0
 	}
 	return memory.NewBufferBytes(bits), absent
-}
-
-// presentBits returns the Arrow bitmap of the rows that are present and the number of others.
-func presentBits(rows []feature.Status) (bits []byte, absent int) {
-	bits = make([]byte, (len(rows)+7)/8)
-	for i := range bits {
-		eight := rows[8*i : min(8*i+8, len(rows))]
-		var b byte
-		for k, s := range eight {
-			if s == feature.Present {
-				b |= 1 << k
-			}
-		}
-		bits[i] = b
-		absent += len(eight) - mathbits.OnesCount8(b)
-	}
-	return bits, absent
 }
 
 func newSink(t feature.Type, p *presence) sink {

@@ -10,7 +10,7 @@ import (
 // TestAbsentValuesAreZeros: what memory held before does not get into an answer, under a NULL, in a row that expired, or in one that nothing was found for.
 func TestAbsentValuesAreZeros(t *testing.T) {
 	rows := []feature.Status{feature.Present, feature.NotFound, feature.Present, feature.Expired, feature.Present, feature.Present, feature.Present, feature.Present, feature.NotFound, feature.Present}
-	p := &presence{rows: rows, present: func() ([]byte, int) { return presentBits(rows) }}
+	p := &presence{rows: rows, present: func() ([]byte, int) { return feature.PresentBits(rows) }}
 	p.setNull(2)
 	s := newSink(feature.Scalar(feature.Int64), p).(*fixedSink[int64])
 	for i := range s.values {

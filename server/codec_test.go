@@ -36,12 +36,14 @@ func TestCodecAgreesWithReflection(t *testing.T) {
 	})
 }
 
-// drawMessage sets fields of m, each or not.
+// drawMessage sets fields of m, each or not, and of alternatives each as often as the others.
 func drawMessage(t *rapid.T, m protoreflect.Message, depth int) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		switch name := string(f.Name()); {
+		case f.ContainingOneof() != nil && rapid.IntRange(0, f.ContainingOneof().Fields().Len()-1-f.Index()).Draw(t, name+" passed over") > 0:
+		case f.ContainingOneof() != nil && m.WhichOneof(f.ContainingOneof()) != nil:
 		case rapid.IntRange(0, 3).Draw(t, name+" not set") == 0 || depth > 5:
 		case f.IsList():
 			list := m.Mutable(f).List()
