@@ -54,6 +54,8 @@ func checkServed(view *feature.View, state online.State, known bool) error {
 	switch {
 	case !known:
 		return feature.Errorf(feature.ErrNotFound, "view %s has never been published: run asof materialize %s", view.Name, view.Name)
+	case state.UnderWay:
+		return feature.Errorf(feature.ErrConflict, "view %s is being published: try again when that has ended", view.Name)
 	case state.Unfinished:
 		return feature.Errorf(feature.ErrUnavailable, "view %s: its last publication was interrupted, or is under way: try again, or run asof sync", view.Name)
 	case state.Hash != view.ServedHash() || state.Horizon != view.Horizon(state.Watermark):

@@ -70,8 +70,8 @@ func (v *Verification) OK() bool { return v.Different == 0 && v.Missing == 0 && 
 // Verify compares the online values of view with the point-in-time join at the online watermark, value by value, to the bit. A view that
 // is published meanwhile is compared with what was published: each lot of keys with the watermark and the snapshot that held before and
 // after they were looked up. It fails with ErrNotFound for a view that was never published or whose snapshot is gone, with ErrUnavailable
-// where online is known to be behind (a publication was interrupted, or the definition has changed since), and with ErrConflict where
-// publications follow each other too fast.
+// where online is known to be behind (a publication was interrupted, or the definition has changed since), and with ErrConflict while
+// a publication in place is under way, or where publications follow each other too fast.
 func (e *Engine) Verify(ctx context.Context, view *feature.View, r VerifyRequest) (v Verification, err error) {
 	c := newVerifier(e, view, r, &v)
 	defer func() { err = errors.Join(err, c.close()) }()

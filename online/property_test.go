@@ -137,7 +137,7 @@ func againstTwin(t *rapid.T, steps int, reopen func(*Store) (*Store, error)) {
 			p.Abort()
 			p, w.queue = nil, nil
 		}
-		w.compare(t, s, v)
+		w.compare(t, s, v, p != nil)
 	}
 	if p != nil {
 		p.Abort()
@@ -181,8 +181,8 @@ func randomOp(t *rapid.T, v *feature.View, p *Publish, w *twin) error {
 	}
 }
 
-// compare checks that s answers, scans and states what the twin holds.
-func (w *twin) compare(t *rapid.T, s *Store, v *feature.View) {
+// compare checks that s answers, scans and states what the twin holds, while a publication is open or not.
+func (w *twin) compare(t *rapid.T, s *Store, v *feature.View, open bool) {
 	state, known, err := s.State(v.Name)
 	state.ViewID, state.SchemaID = 0, 0
 	unfinished := w.state.Unfinished
@@ -193,10 +193,11 @@ func (w *twin) compare(t *rapid.T, s *Store, v *feature.View) {
 		// Writing nothing but what is there already leaves no mark.
 		w.state.Unfinished = false
 	}
+	w.state.UnderWay = w.state.Unfinished && open
 	if known && state != w.state {
 		t.Fatalf("state %+v, want %+v", state, w.state)
 	}
-	w.state.Unfinished = unfinished
+	w.state.Unfinished, w.state.UnderWay = unfinished, false
 	got := map[int64]twinRow{}
 	err = s.Scan(v.Name, func(r Stored) error {
 		parts, err := feature.DecodeKey(r.Key, v.Keys)

@@ -88,12 +88,19 @@ func (s *Store) Close() error {
 }
 
 // State returns what was last committed for the named view; known is false when it was never published.
-func (s *Store) State(view string) (_ State, known bool, err error) {
-	var state State
-	err = s.kv.View(func(r Reader) error {
-		state, known, err = readState(r, view)
-		return err
-	})
+func (s *Store) State(view string) (state State, known bool, err error) {
+	read := func() {
+		err = s.kv.View(func(r Reader) error {
+			state, known, err = readState(r, view)
+			return err
+		})
+	}
+	if read(); state.Unfinished {
+		s.mu.Lock() // a publication that is under way does not end between the two looks
+		defer s.mu.Unlock()
+		read()
+		state.UnderWay = state.Unfinished && s.publishing[view]
+	}
 	return state, known, err
 }
 

@@ -158,7 +158,15 @@ func (m meanwhile) Get(ctx context.Context, view *feature.View, features []int, 
 // TestVerifyWhilePublished publishes other values between two looks at the state of publication: they are looked up again, and compared with
 // what was published then. It gives up where every lookup meets a publication.
 func TestVerifyWhilePublished(t *testing.T) {
-	w := newWorld(t, memoryDir(t), worldOptions{})
+	var w *world
+	var between, disk error // what a verification says between the values and the state, and how writing the state fails
+	w = newWorld(t, memoryDir(t), worldOptions{step: func(name string, done bool) error {
+		if name != "state" || done {
+			return nil
+		}
+		_, between = w.engine.Verify(context.Background(), w.model.Views[0].View, materialize.VerifyRequest{})
+		return disk
+	}})
 	defer func() { w.close() }()
 	fields := []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}
 	var rows []lawRow
@@ -183,6 +191,9 @@ func TestVerifyWhilePublished(t *testing.T) {
 	if err != nil || !v.OK() || v.Equal != 50 || v.Watermark != 20*second || lookups != 2 {
 		t.Fatalf("a publication after the first look: %+v, %v, %d lookups", v, err, lookups)
 	}
+	if !errors.Is(between, feature.ErrConflict) {
+		t.Fatalf("a publication under way: %v", between)
+	}
 	always := meanwhile{w.engine.Serves(), func() {
 		w.now += second
 		_, err := w.materialize(materialize.Request{})
@@ -190,6 +201,14 @@ func TestVerifyWhilePublished(t *testing.T) {
 	}}
 	if v, err := w.engine.Verify(context.Background(), view, materialize.VerifyRequest{Served: always}); !errors.Is(err, feature.ErrConflict) {
 		t.Fatalf("publications without end: %+v, %v", v, err)
+	}
+	w.write("src/b.parquet", lawTable(fields, []lawRow{{key: []any{int64(3)}, event: w.now, created: second, x: int64(9), s: "u"}}))
+	w.now, disk = w.now+3*second, errors.New("the disk is gone") // the delay is 2 s
+	if _, err := w.materialize(materialize.Request{}); !errors.Is(err, disk) {
+		t.Fatalf("a publication that fails: %v", err)
+	}
+	if v, err := w.engine.Verify(context.Background(), view, materialize.VerifyRequest{}); !errors.Is(err, feature.ErrUnavailable) {
+		t.Fatalf("an interrupted publication: %+v, %v", v, err)
 	}
 	if v, err := w.engine.Verify(context.Background(), view, materialize.VerifyRequest{Served: unfinished{w.engine.Serves()}}); !errors.Is(err, feature.ErrUnavailable) {
 		t.Fatalf("an unfinished publication: %+v, %v", v, err)
