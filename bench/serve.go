@@ -70,9 +70,9 @@ const rowsCached = 1 << 30
 
 // served is what a server has done in its turn.
 type served struct {
-	closed figure // as many requests as it answers
-	open   figure // half as many
-	busy   figure // half as many, while it publishes
+	closed figure   // as many requests as it answers
+	open   []figure // half as many
+	busy   []figure // half as many, while it publishes; in turn with open
 }
 
 // serve measures a server and an echo in turn, each in a process of its own and the load in another: first as many requests as are answered,
@@ -111,23 +111,25 @@ func (b *bench) serve(ctx context.Context, r *report, s serving) error {
 			asof, plain, echo = append(asof, ours), append(plain, uncached), append(echo, theirs)
 		}
 	}
-	closed, open := medianServed(asof, func(s served) figure { return s.closed }), medianServed(asof, func(s served) figure { return s.open })
-	r.showServed("asof, saturated", closed)
+	closed := func(s served) []figure { return []figure{s.closed} }
+	quiet := func(s served) []figure { return s.open }
+	most, open := medianServed(asof, closed), medianServed(asof, quiet)
+	r.showServed("asof, saturated", most)
 	r.showServed("asof, half of that", open)
 	if s.publishing {
-		quiet := open
-		open = medianServed(asof, func(s served) figure { return s.busy })
+		before := open.P99
+		open = medianServed(asof, func(s served) []figure { return s.busy })
 		r.showServed("asof, half of that, while publishing", open)
-		r.printf("publishing makes p99 %.2f times what it is", open.P99/quiet.P99)
+		r.printf("publishing makes p99 %.2f times what it is", open.P99/before)
 	}
 	if !s.publishing {
-		r.showServed("asof without its cache, saturated", medianServed(plain, func(s served) figure { return s.closed }))
-		r.showServed("asof without its cache, half of that", medianServed(plain, func(s served) figure { return s.open }))
+		r.showServed("asof without its cache, saturated", medianServed(plain, closed))
+		r.showServed("asof without its cache, half of that", medianServed(plain, quiet))
 	}
-	most := medianServed(echo, func(s served) figure { return s.closed })
-	r.showServed("echo, saturated", most)
-	r.showServed("echo, as many a second as asof", medianServed(echo, func(s served) figure { return s.open }))
-	r.printf("bench %s ratio_echo=%.2f p50_ms=%.2f p99_ms=%.2f", s.name, closed.perSecond()/most.perSecond(), open.P50, open.P99)
+	echoed := medianServed(echo, closed)
+	r.showServed("echo, saturated", echoed)
+	r.showServed("echo, as many a second as asof", medianServed(echo, quiet))
+	r.printf("bench %s ratio_echo=%.2f p50_ms=%.2f p99_ms=%.2f", s.name, most.perSecond()/echoed.perSecond(), open.P50, open.P99)
 	return nil
 }
 
@@ -136,11 +138,11 @@ func (b *bench) servingShape() shape {
 	return shape{Kind: intKeys, Keys: b.rows(million), Rows: b.rows(million), Days: 360, Views: 3, Features: 17, Commits: 1}
 }
 
-// quietPart and busyPart are how many times as long as otherwise requests are measured without a publication and beside one: what a machine does now and then is to be
-// in both.
+// What a machine does now and then, which may take longer than a slow request, is to be in requests beside a publication as often as in those beside none: they come
+// in turn, each so many times and so many times as long as requests are measured otherwise.
 const (
-	quietPart = 5
-	busyPart  = 15
+	busyTurns = 3
+	busyPart  = 5
 )
 
 // serveOnce starts a server and loads it. A rate of 0 is half of what it has answered.
@@ -163,19 +165,14 @@ func (b *bench) serveOnce(ctx context.Context, t task, rate float64, publishing 
 			rate = s.rate()
 		}
 		t.Load.Rate = max(1, int64(rate))
-		if publishing {
-			t.Load.Seconds *= quietPart
-		}
-		s.open, err = measure(ctx, t)
-	}
-	if err == nil && publishing {
-		t.Load.Publishing = true
-		t.Load.Seconds *= busyPart / quietPart
-		s.busy, err = measure(ctx, t)
+		err = s.measureOpen(ctx, t, publishing)
 	}
 	f, ended := server.end()
-	for _, part := range []*figure{&s.closed, &s.open, &s.busy} {
-		part.Peak = f.Peak
+	s.closed.Peak = f.Peak
+	for _, part := range [][]figure{s.open, s.busy} {
+		for i := range part {
+			part[i].Peak = f.Peak
+		}
 	}
 	if err == nil {
 		err = ended
@@ -183,15 +180,42 @@ func (b *bench) serveOnce(ctx context.Context, t task, rate float64, publishing 
 	return s, err
 }
 
+// measureOpen sends requests at the task's rate, and where the server is to publish, in turn with that.
+func (s *served) measureOpen(ctx context.Context, t task, publishing bool) error {
+	turns := 1
+	if publishing {
+		turns = busyTurns
+		t.Load.Seconds *= busyPart
+	}
+	for range turns {
+		t.Load.Publishing = false
+		quiet, err := measure(ctx, t)
+		if err != nil {
+			return err
+		}
+		s.open = append(s.open, quiet)
+		if !publishing {
+			continue
+		}
+		t.Load.Publishing = true
+		busy, err := measure(ctx, t)
+		if err != nil {
+			return err
+		}
+		s.busy = append(s.busy, busy)
+	}
+	return nil
+}
+
 // rate is half of what a server has answered in a second.
 func (s served) rate() float64 { return s.closed.perSecond() / 2 }
 
 func (f figure) perSecond() float64 { return float64(f.Count) / f.Seconds }
 
-func medianServed(all []served, of func(served) figure) figure {
+func medianServed(all []served, of func(served) []figure) figure {
 	var figures []figure
 	for _, s := range all {
-		figures = append(figures, of(s))
+		figures = append(figures, of(s)...)
 	}
 	f := medianOf(figures)
 	// The median of rates, not of each of their parts.
