@@ -1,0 +1,48 @@
+package memlimit
+
+import (
+	"math"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+// current returns how much the heap grows before it is collected, in percent.
+func current() int {
+	now := debug.SetGCPercent(percent)
+	debug.SetGCPercent(now)
+	return now
+}
+
+// TestSet follows the growth of the heap through collections, and the limit.
+func TestSet(t *testing.T) {
+	before, limit := current(), debug.SetMemoryLimit(-1)
+	defer func() {
+		debug.SetGCPercent(before)
+		debug.SetMemoryLimit(limit)
+	}()
+	Set(1 << 30)
+	if got := current(); got != percentFirst || debug.SetMemoryLimit(-1) != 1<<30 {
+		t.Fatalf("%d percent of %d bytes at first", got, debug.SetMemoryLimit(-1))
+	}
+	for end := time.Now().Add(time.Minute); current() != percent; runtime.GC() {
+		if time.Now().After(end) {
+			t.Fatalf("%d percent after collections", current())
+		}
+	}
+	Set(1)
+	SetServing(math.MaxInt64)
+	for range 3 {
+		collected := make(chan struct{})
+		runtime.AddCleanup(new([8]int64), func(of chan struct{}) { close(of) }, collected)
+		runtime.GC()
+		<-collected // and, most likely, what Set has left to be done, which is to change nothing
+		if got := current(); got != percentServing {
+			t.Fatalf("%d percent of a server", got)
+		}
+	}
+	if Set(1); debug.SetMemoryLimit(-1) != least {
+		t.Fatalf("a limit of %d", debug.SetMemoryLimit(-1))
+	}
+}
