@@ -130,7 +130,7 @@ type Writer struct {
 
 	groups []format.RowGroup
 	chunks [][]chunk // of each row group and column, without their pages
-	spare  [][]byte  // memory of pieces that have been written
+	spare  [][]byte  // memory of chunks that have been written
 }
 
 // NewWriter returns a writer of a file with the given columns to w. Batches have the Arrow types of the columns
@@ -237,7 +237,7 @@ type rowGroup struct {
 
 // encode encodes column i, and writes what can be written then.
 func (g *rowGroup) encode(i int) error {
-	c, err := g.w.encoders[i].encode(g.w.column(i), g.spare)
+	c, err := g.w.encoders[i].encode(g.w.column(i), g.spare())
 	if err != nil {
 		return feature.Errorf(feature.ErrInternal, "writing Parquet column %s: %w", g.w.columns[i].Name, err)
 	}
@@ -253,7 +253,7 @@ func (g *rowGroup) encode(i int) error {
 	return nil
 }
 
-// spare returns memory that has been written, nil if there is none to spare.
+// spare returns memory for a column's pages, nil if there is none to spare.
 func (g *rowGroup) spare() (b []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -266,16 +266,14 @@ func (g *rowGroup) spare() (b []byte) {
 // write writes a column's pages and takes note of where they are.
 func (g *rowGroup) write(c *chunk) error {
 	c.moveTo(g.w.out.size)
-	for _, piece := range c.pages.all {
-		spare, err := g.w.out.pass(piece)
-		if err != nil {
-			return err
-		}
-		if spare != nil {
-			g.w.spare = append(g.w.spare, spare)
-		}
+	spare, err := g.w.out.pass(c.pages)
+	if err != nil {
+		return err
 	}
-	c.pages.all = nil
+	if spare != nil {
+		g.w.spare = append(g.w.spare, spare)
+	}
+	c.pages = nil
 	g.meta.Columns = append(g.meta.Columns, format.ColumnChunk{MetaData: c.meta})
 	g.meta.TotalByteSize += c.meta.TotalUncompressedSize
 	g.meta.TotalCompressedSize += c.meta.TotalCompressedSize

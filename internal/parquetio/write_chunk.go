@@ -15,7 +15,7 @@ import (
 
 // chunk is the column of a row group, with offsets that count from its first byte until it is moved.
 type chunk struct {
-	pages  pieces
+	pages  []byte
 	meta   format.ColumnMetaData
 	bounds format.ColumnIndex
 	places []format.PageLocation
@@ -47,14 +47,17 @@ func newChunkEncoder(spec ColumnSpec, opts *WriterOptions) *chunkEncoder {
 	return e
 }
 
-// encode encodes arrays, the column of a row group, in memory that spare returns, as far as there is enough.
-func (e *chunkEncoder) encode(arrays []arrow.Array, spare func() []byte) (chunk, error) {
-	e.chunk, e.spare, e.first, e.low, e.high, e.dictionary = chunk{pages: pieces{expected: plainSize(arrays)}}, spare, 0, nil, nil, nil
+// encode encodes arrays, the column of a row group, in the memory of spare.
+func (e *chunkEncoder) encode(arrays []arrow.Array, spare []byte) (chunk, error) {
+	e.chunk, e.first, e.low, e.high, e.dictionary = chunk{}, 0, nil, nil, nil
 	encoding := encodingFor(e.spec, e.values, arrays)
 	if encoding == format.RLEDictionary {
 		if e.dictionary = e.values.dictionary(arrays, e.spec.dictionaryBytesMax()); e.dictionary == nil {
 			encoding = undictionaried(e.spec) // too many values for one
 		}
+	}
+	if e.pages = spare[:0]; cap(spare) < plainSize(arrays) {
+		e.pages = make([]byte, 0, plainSize(arrays))
 	}
 	e.meta = format.ColumnMetaData{Type: physicalOf(e.spec.Type.Kind), Encoding: []format.Encoding{encoding, format.RLE}, PathInSchema: e.spec.leaf(),
 		Codec: e.opts.Codec.CompressionCodec()}
@@ -64,7 +67,7 @@ func (e *chunkEncoder) encode(arrays []arrow.Array, spare func() []byte) (chunk,
 			return chunk{}, err
 		}
 	}
-	e.meta.DataPageOffset = e.pages.size
+	e.meta.DataPageOffset = int64(len(e.pages))
 	for _, a := range arrays {
 		if err := e.write(a); err != nil {
 			return chunk{}, err
@@ -77,13 +80,22 @@ func (e *chunkEncoder) encode(arrays []arrow.Array, spare func() []byte) (chunk,
 	return e.chunk, nil
 }
 
+// plainSize returns about how many bytes arrays of fixed width take at most as pages; 0 for others.
+func plainSize(arrays []arrow.Array) (size int) {
+	for _, a := range arrays {
+		if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
+			size += a.Len() * (t.BitWidth() + 1) / 8 * 33 / 32
+		}
+	}
+	return size
+}
+
 // chunkEncoder encodes a column, a row group at a time, in pages of equal row counts, save for very wide values.
 type chunkEncoder struct {
 	chunk // being encoded
 
 	spec       ColumnSpec
 	opts       *WriterOptions
-	spare      func() []byte
 	pageRows   int   // the most of a page
 	present    uint8 // the definition level of a value
 	dictionary dictionary
@@ -218,11 +230,11 @@ func (e *chunkEncoder) endPage() (err error) {
 	h.IsCompressed.Set(compressed)
 	header := format.PageHeader{Type: format.DataPageV2, UncompressedPageSize: int32(len(e.levels) + len(body)), CompressedPageSize: int32(len(e.levels) + len(packed))}
 	header.DataPageHeaderV2.Set(h)
-	at := e.pages.size
+	at := int64(len(e.pages))
 	if err := e.writePage(&header, e.levels, packed); err != nil {
 		return err
 	}
-	e.places = append(e.places, format.PageLocation{Offset: at, CompressedPageSize: int32(e.pages.size - at), FirstRowIndex: int64(e.first)})
+	e.places = append(e.places, format.PageLocation{Offset: at, CompressedPageSize: int32(int64(len(e.pages)) - at), FirstRowIndex: int64(e.first)})
 	e.meta.NumValues += int64(e.count)
 	e.meta.Statistics.NullCount += int64(nulls)
 	e.values.reset()
@@ -277,7 +289,8 @@ func (e *chunkEncoder) writePage(h *format.PageHeader, levels, body []byte) erro
 	}
 	e.meta.TotalUncompressedSize += int64(len(header)) + int64(h.UncompressedPageSize)
 	e.meta.TotalCompressedSize += int64(len(header)) + int64(h.CompressedPageSize)
-	e.pages.add(e.spare, header, levels, body)
+	e.pages = slices.Grow(e.pages, len(header)+len(levels)+len(body))
+	e.pages = append(append(append(e.pages, header...), levels...), body...)
 	return nil
 }
 
