@@ -237,7 +237,8 @@ type rowGroup struct {
 
 // encode encodes column i, and writes what can be written then.
 func (g *rowGroup) encode(i int) error {
-	c, err := g.w.encoders[i].encode(g.w.column(i), g.spare())
+	arrays := g.w.column(i)
+	c, err := g.w.encoders[i].encode(arrays, g.memoryFor(plainSize(arrays)))
 	if err != nil {
 		return feature.Errorf(feature.ErrInternal, "writing Parquet column %s: %w", g.w.columns[i].Name, err)
 	}
@@ -253,14 +254,22 @@ func (g *rowGroup) encode(i int) error {
 	return nil
 }
 
-// spare returns memory for a column's pages, nil if there is none to spare.
-func (g *rowGroup) spare() (b []byte) {
+// memoryFor returns memory for n bytes, of what there is to spare the least that suffices.
+func (g *rowGroup) memoryFor(n int) []byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if last := len(g.w.spare) - 1; last >= 0 {
-		b, g.w.spare = g.w.spare[last], g.w.spare[:last]
+	best := -1
+	for i, b := range g.w.spare {
+		if cap(b) >= n && (best < 0 || cap(b) < cap(g.w.spare[best])) {
+			best = i
+		}
 	}
-	return b
+	if best < 0 {
+		return make([]byte, 0, n)
+	}
+	b := g.w.spare[best]
+	g.w.spare = slices.Delete(g.w.spare, best, best+1)
+	return b[:0]
 }
 
 // write writes a column's pages and takes note of where they are.

@@ -47,8 +47,8 @@ func newChunkEncoder(spec ColumnSpec, opts *WriterOptions) *chunkEncoder {
 	return e
 }
 
-// encode encodes arrays, the column of a row group, in the memory of spare.
-func (e *chunkEncoder) encode(arrays []arrow.Array, spare []byte) (chunk, error) {
+// encode encodes arrays, the column of a row group, and appends it to pages.
+func (e *chunkEncoder) encode(arrays []arrow.Array, pages []byte) (chunk, error) {
 	e.chunk, e.first, e.low, e.high, e.dictionary = chunk{}, 0, nil, nil, nil
 	encoding := encodingFor(e.spec, e.values, arrays)
 	if encoding == format.RLEDictionary {
@@ -56,9 +56,7 @@ func (e *chunkEncoder) encode(arrays []arrow.Array, spare []byte) (chunk, error)
 			encoding = undictionaried(e.spec) // too many values for one
 		}
 	}
-	if e.pages = spare[:0]; cap(spare) < plainSize(arrays) {
-		e.pages = make([]byte, 0, plainSize(arrays))
-	}
+	e.pages = pages
 	e.meta = format.ColumnMetaData{Type: physicalOf(e.spec.Type.Kind), Encoding: []format.Encoding{encoding, format.RLE}, PathInSchema: e.spec.leaf(),
 		Codec: e.opts.Codec.CompressionCodec()}
 	if encoding == format.RLEDictionary {
@@ -80,14 +78,20 @@ func (e *chunkEncoder) encode(arrays []arrow.Array, spare []byte) (chunk, error)
 	return e.chunk, nil
 }
 
-// plainSize returns about how many bytes arrays of fixed width take at most as pages; 0 for others.
+// plainSize returns about how many bytes arrays take at most as pages.
 func plainSize(arrays []arrow.Array) (size int) {
 	for _, a := range arrays {
-		if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
-			size += a.Len() * (t.BitWidth() + 1) / 8 * 33 / 32
+		if a = elementsOf(a); a.Len() == 0 {
+			continue
 		}
+		if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
+			size += a.Len() * (t.BitWidth() + 1) / 8
+			continue
+		}
+		offsets := a.(interface{ ValueOffsets() []int32 }).ValueOffsets()
+		size += int(offsets[a.Len()]-offsets[0]) + 4*a.Len()
 	}
-	return size
+	return size * 33 / 32 // levels and headers
 }
 
 // chunkEncoder encodes a column, a row group at a time, in pages of equal row counts, save for very wide values.

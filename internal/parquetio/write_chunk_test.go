@@ -5,8 +5,13 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/asof-store/asof/feature"
 )
 
 // TestWhatIsCompressed compresses bodies of pages that shrink, that do not, and that begin in another way than they go on.
@@ -37,5 +42,27 @@ func TestWhatIsCompressed(t *testing.T) {
 		if err != nil || compressed != c.want || compressed != (len(packed) < len(body)) {
 			t.Errorf("%s: compressed %v, %d bytes of %d, %v", name, compressed, len(packed), len(body), err)
 		}
+	}
+}
+
+// TestPlainSize encodes columns of all kinds that do not repeat: their pages fit what is reserved for them.
+func TestPlainSize(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, kind := range []feature.Kind{feature.Bool, feature.Int32, feature.Int64, feature.Timestamp, feature.Float32, feature.Float64, feature.String, feature.Bytes} {
+		for _, list := range []bool{false, true} {
+			spec := ColumnSpec{Name: "c", Type: feature.Type{Kind: kind, List: list}}
+			column := randomBatch(random, []ColumnSpec{spec}, 20_000, 1<<30).Column(0)
+			size := plainSize([]arrow.Array{column})
+			c, err := newChunkEncoder(spec, &WriterOptions{PageRows: pageRowsDefault, Codec: defaultCodec()}).encode([]arrow.Array{column}, make([]byte, 0, size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !list && cap(c.pages) != size || len(c.pages) > size+20_000 { // a level of a list takes a byte at most
+				t.Errorf("%s: %d bytes in memory of %d, reserved %d", spec.Type, len(c.pages), cap(c.pages), size)
+			}
+		}
+	}
+	if got := plainSize([]arrow.Array{array.NewBuilder(memory.DefaultAllocator, feature.Type{Kind: feature.String, List: true}.Arrow()).NewArray()}); got != 0 {
+		t.Errorf("%d bytes of nothing", got)
 	}
 }
