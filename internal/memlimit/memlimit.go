@@ -11,15 +11,15 @@ const least = 256 << 20
 
 // How much the heap grows, in percent of what lives, before it is collected.
 const (
-	percent = 50
+	percent = 35
 	// percentFirst is for the first time: what lives when a command begins are a few megabytes full of pointers, of the libraries that it is made of, and looking through them
 	// at every few megabytes more takes longer than a small export does otherwise.
 	percentFirst   = 1000
 	percentServing = 2000
 )
 
-// Set makes Go's collector aim at the given number of bytes. Big columns hold no pointers, so collecting at half the usual growth costs
-// little; it brought the peak of the 2 M x 20 M export of docs/benchmarks.md from 605 MB to 464 MB. Near the limit it collects more often yet.
+// Set makes Go's collector aim at the given number of bytes. Big columns hold no pointers, so collecting at a third of the usual growth costs less than memory does that
+// the system has not given yet. Near the limit it collects more often.
 func Set(bytes int64) {
 	set(percentFirst, bytes)
 	runtime.AddCleanup(new([8]int64), func(struct{}) { // when the heap has been collected
