@@ -3,7 +3,7 @@ package materialize
 import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
-	"github.com/asof-store/asof/internal/hugepage"
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // arena is memory for columns that are made together and forgotten together, and then serves the next ones: memory of the collector is cleared
@@ -21,7 +21,7 @@ func (a *arena) Allocate(n int) []byte {
 	size := (n + 63) &^ 63 // Arrow wants columns to begin at multiples of 64 bytes
 	a.asked += size
 	if size > len(a.memory)-a.used {
-		return hugepage.Make[byte](n)
+		return uncleared.Make[byte](n)
 	}
 	a.used += size
 	return a.memory[a.used-size:][:n:size]
@@ -43,7 +43,7 @@ func (a *arena) Free([]byte) {}
 // forget gives all memory to what is allocated from now on, and has as much of it as was asked for.
 func (a *arena) forget() {
 	if a.asked > len(a.memory) {
-		a.memory = hugepage.Make[byte](a.asked + a.asked/8) // the next ones may be a little larger
+		a.memory = uncleared.Make[byte](a.asked + a.asked/8) // the next ones may be a little larger
 	}
 	a.used, a.asked = 0, 0
 }

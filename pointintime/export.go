@@ -18,10 +18,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/nearest"
 	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/internal/tabular"
+	"github.com/asof-store/asof/internal/uncleared"
 	"github.com/asof-store/asof/offline"
 )
 
@@ -366,7 +366,7 @@ func concatenate(pieces []arrow.Array) (arrow.Array, error) {
 	if len(pieces) == 1 {
 		return pieces[0], nil
 	}
-	return array.Concatenate(pieces, hugepage.Allocator{})
+	return array.Concatenate(pieces, uncleared.Allocator{})
 }
 
 // writeRows are handed to the writer at a time, between looks at whether to go on.

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/internal/stages"
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // Order is what questions with the same keys and times share when they are asked one after the other: the first of them puts its rows in order, and
@@ -27,7 +27,7 @@ type Order struct {
 // timesFor returns memory for so many event times, of any content.
 func (o *Order) timesFor(rows int) []feature.Time {
 	if o == nil || o.times == nil || len(o.times) != rows {
-		return hugepage.Make[feature.Time](rows)
+		return uncleared.Make[feature.Time](rows)
 	}
 	times := o.times
 	o.times = nil

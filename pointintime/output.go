@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/hugepage"
 	"github.com/asof-store/asof/internal/interleave"
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // output collects an answer. Shards write to disjoint places of it at once.
@@ -39,7 +39,7 @@ type sink interface {
 func newOutput(q Question, rows int) *output {
 	a := &Answer{Rows: make([]feature.Status, rows), EventTimes: q.Order.timesFor(rows)}
 	if q.View.HasCreatedTime {
-		a.CreatedTimes, a.Known = hugepage.Make[feature.Time](rows), make([]bool, rows)
+		a.CreatedTimes, a.Known = uncleared.Make[feature.Time](rows), make([]bool, rows)
 	}
 	o := &output{places: newPlaces(rows), view: q.View, a: a}
 	present := sync.OnceValues(func() ([]byte, int) { return feature.PresentBits(a.Rows) })
@@ -194,7 +194,7 @@ type fixedSink[T any] struct {
 }
 
 func newFixedSink[T any](t feature.Type, p *presence, bytes func([]T) []byte, of func(arrow.Array) []T) sink {
-	return &fixedSink[T]{p, t, hugepage.Make[T](len(p.rows)), bytes, of}
+	return &fixedSink[T]{p, t, uncleared.Make[T](len(p.rows)), bytes, of}
 }
 
 func (s *fixedSink[T]) scatter(values arrow.Array, from []int32, to []uint32) {

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/asof-store/asof/internal/hugepage"
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 const (
@@ -22,7 +22,7 @@ type places struct {
 }
 
 func newPlaces(rows int) *places {
-	return &places{taken: make([]atomic.Uint32, (rows+blockRows-1)/blockRows), row: hugepage.Make[uint16](rows)}
+	return &places{taken: make([]atomic.Uint32, (rows+blockRows-1)/blockRows), row: uncleared.Make[uint16](rows)}
 }
 
 // take puts the places that rows get in their stead, each of which is there once in all calls. memory is what a call leaves to the one after it.

@@ -8,7 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/hugepage"
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // Packing writes keys as numbers of the same order, in as many bits as the keys that it was made for need to differ: bits that are the same in all of them are
@@ -200,7 +200,7 @@ func (w *Words) fillBelow(at spot) {
 
 // Ints is the form of numbers of one word.
 func (p *Packing) Ints() Form[int64] {
-	return packed(p, hugepage.Make[int64], func(keys []int64, words []Words) {
+	return packed(p, uncleared.Make[int64], func(keys []int64, words []Words) {
 		for i := range words {
 			keys[i] = int64(words[i][0] >> p.flag.low)
 		}
@@ -209,7 +209,7 @@ func (p *Packing) Ints() Form[int64] {
 
 // Words is the form of all others.
 func (p *Packing) Words() Form[Words] {
-	return packed(p, hugepage.Make[Words], func(keys, words []Words) { copy(keys, words) })
+	return packed(p, uncleared.Make[Words], func(keys, words []Words) { copy(keys, words) })
 }
 
 func packed[K Ordered](p *Packing, makeKeys func(int) []K, set func([]K, []Words)) Form[K] {

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/asof-store/asof/internal/hugepage"
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // Part is some rows beside what they are ordered by: row Rows[i] has the key Keys[i] and the time Times[i]. Without Rows these are the rows from 0 on.
@@ -19,7 +19,7 @@ type Part[K Ordered] struct {
 }
 
 func newPart[K Ordered](rows int) Part[K] {
-	return Part[K]{hugepage.Make[uint32](rows), makeKeys[K](rows), hugepage.Make[int64](rows)}
+	return Part[K]{uncleared.Make[uint32](rows), makeKeys[K](rows), uncleared.Make[int64](rows)}
 }
 
 // Len returns the number of rows.
@@ -30,9 +30,9 @@ func makeKeys[K Ordered](rows int) []K {
 	var keys []K
 	switch keys := any(&keys).(type) {
 	case *[]int64:
-		*keys = hugepage.Make[int64](rows)
+		*keys = uncleared.Make[int64](rows)
 	case *[]Words:
-		*keys = hugepage.Make[Words](rows)
+		*keys = uncleared.Make[Words](rows)
 	case *[]string:
 		*keys = make([]string, rows)
 	}
@@ -234,7 +234,7 @@ func (m *Memory[K]) forRows(n int) {
 	if _, texts := any(m.sorted).(Part[string]); texts {
 		m.entries = [2][]entry{make([]entry, room), make([]entry, room)}
 	} else {
-		m.rows = [2][]uint64{hugepage.Make[uint64](room), hugepage.Make[uint64](room)}
+		m.rows = [2][]uint64{uncleared.Make[uint64](room), uncleared.Make[uint64](room)}
 	}
 }
 

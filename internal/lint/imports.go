@@ -10,7 +10,7 @@ import (
 // neighbours on a line do not import each other.
 func layers() map[string]int {
 	return map[string]int{
-		"feature": 0, "internal/behind": 0, "internal/disk": 0, "internal/filelock": 0, "internal/hugepage": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "internal/stages": 0, "proto/asof/v1": 0, "proto/feast/types": 0,
+		"feature": 0, "internal/behind": 0, "internal/disk": 0, "internal/filelock": 0, "internal/uncleared": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "internal/stages": 0, "proto/asof/v1": 0, "proto/feast/types": 0,
 		"expr": 1, "ondemand": 1, "internal/keysort": 1, "internal/parquetio": 1, "proto/feast/serving": 1,
 		"source": 2, "offline": 2, "online": 2, "aggregate": 2, "internal/tabular": 2,
 		"internal/simulate": 3,
@@ -76,7 +76,7 @@ func families() []family {
 		{"github.com/spf13/viper", []string{"cmd/asof"}},
 		{"github.com/schollz/progressbar", []string{"cmd/asof", "internal/progress"}},
 		{"golang.org/x/term", []string{"cmd/asof", "internal/progress"}},
-		{"golang.org/x/sys", []string{"internal/hugepage", "internal/disk", "internal/parquetio", "bench"}},
+		{"golang.org/x/sys", []string{"internal/disk", "internal/parquetio", "bench"}},
 		{"golang.org/x/sync", nil},
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
-	"github.com/asof-store/asof/internal/hugepage"
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // Memory keeps the memory of numbers that have been read for numbers to come: an array that is released gives its values back. One that is not
@@ -79,7 +79,7 @@ func (f *File) grown(b []byte, n int) []byte {
 func allocate[T fixedWidth](m *Memory, n int) []T {
 	size := int(unsafe.Sizeof(*new(T)))
 	if m == nil || n*size < memoryLeast {
-		return hugepage.Make[T](n)[:0]
+		return uncleared.Make[T](n)[:0]
 	}
 	b := m.Allocate(n * size)
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), cap(b)/size)[:0]

@@ -11,7 +11,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/asof-store/asof/feature"
-	"github.com/asof-store/asof/internal/hugepage"
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // reserveMax bounds what is reserved on the word of the metadata alone: 32 MB, which nobody has touched yet.
@@ -233,7 +233,7 @@ func (s *bytesSink) grow(n, size int) {
 	size += len(s.data)
 	n += len(s.offsets) - 1
 	most := min(2*size+size*max(0, cap(s.offsets)-1-n)/max(1, n), offsetMax)
-	s.data = append(hugepage.Make[byte](max(size, most))[:0], s.data...)
+	s.data = append(uncleared.Make[byte](max(size, most))[:0], s.data...)
 }
 
 func (s *bytesSink) addIndexed(dict [][]byte, indices []int32) error {
