@@ -4,15 +4,16 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"time"
 )
 
 // current returns how much the heap grows before it is collected, in percent.
 func current() int {
-	now := debug.SetGCPercent(percent)
-	debug.SetGCPercent(now)
-	return now
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64())
 }
 
 // TestSet follows the growth of the heap through collections, and the limit.
