@@ -43,7 +43,7 @@ type State struct {
 	// values may be newer than the rest of the state says. A publication that rebuilds, or one that replaces every key
 	// which the unfinished one can have written, puts it right.
 	Unfinished bool
-	// UnderWay tells of an unfinished publication that this process is at it. It is not stored.
+	// UnderWay tells of an unfinished publication that this process is at it. It is not stored; Store.State alone finds it out.
 	UnderWay bool
 }
 
