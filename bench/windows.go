@@ -240,6 +240,9 @@ func taskExportWindows(ctx context.Context, t task) (o outcome, err error) {
 		return o, err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	if err := os.RemoveAll(t.Out); err != nil {
+		return o, err
+	}
 	begun := time.Now()
 	if _, err = pointintime.Export(ctx, svc, map[string]*offline.Snapshot{view.Name: snapshot}, t.spinePath(), t.Out, pointintime.ExportOptions{Memory: t.Memory}); err != nil {
 		return o, err

@@ -11,20 +11,23 @@ const least = 256 << 20
 
 // How much the heap grows, in percent of what lives, before it is collected.
 const (
-	percent = 35
-	// percentFirst is for the first time: what lives when a command begins are a few megabytes full of pointers, of the libraries that it is made of, and looking through them
-	// at every few megabytes more takes longer than a small export does otherwise.
-	percentFirst   = 1000
+	percent        = 35
 	percentServing = 2000
 )
 
+// firstPart is the part of a memory setting that is in use when the heap is collected for the first time.
+const firstPart = 4
+
 // Set makes Go's collector aim at the given number of bytes. Big columns hold no pointers, so collecting at a third of the usual growth costs less than memory does that
-// the system has not given yet. Near the limit it collects more often.
+// the system has not given yet. Near the limit it collects more often, and not at all before a part of it is in use: until then nearly all lives, and each time it looks through
+// megabytes full of pointers, which are those of the libraries that a command is made of.
 func Set(bytes int64) {
-	set(percentFirst, bytes)
+	first := max(least, bytes) / firstPart
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(first)
 	runtime.AddCleanup(new([8]int64), func(struct{}) { // when the heap has been collected
-		if now := debug.SetGCPercent(percent); now != percentFirst {
-			debug.SetGCPercent(now) // something else has been set since
+		if now := debug.SetMemoryLimit(-1); now == first { // else something else has been set since
+			set(percent, bytes)
 		}
 	}, struct{}{})
 }

@@ -23,13 +23,14 @@ func TestSet(t *testing.T) {
 		debug.SetGCPercent(before)
 		debug.SetMemoryLimit(limit)
 	}()
-	Set(1 << 30)
-	if got := current(); got != percentFirst || debug.SetMemoryLimit(-1) != 1<<30 {
-		t.Fatalf("%d percent of %d bytes at first", got, debug.SetMemoryLimit(-1))
+	const setting = 1 << 30
+	Set(setting)
+	if got := debug.SetMemoryLimit(-1); got != setting/firstPart {
+		t.Fatalf("%d bytes until the heap is collected", got)
 	}
-	for end := time.Now().Add(time.Minute); current() != percent; runtime.GC() {
+	for end := time.Now().Add(time.Minute); current() != percent || debug.SetMemoryLimit(-1) != setting; runtime.GC() {
 		if time.Now().After(end) {
-			t.Fatalf("%d percent after collections", current())
+			t.Fatalf("%d percent of %d bytes after collections", current(), debug.SetMemoryLimit(-1))
 		}
 	}
 	Set(1)
@@ -43,7 +44,7 @@ func TestSet(t *testing.T) {
 			t.Fatalf("%d percent of a server", got)
 		}
 	}
-	if Set(1); debug.SetMemoryLimit(-1) != least {
+	if SetServing(1); debug.SetMemoryLimit(-1) != least {
 		t.Fatalf("a limit of %d", debug.SetMemoryLimit(-1))
 	}
 }
