@@ -186,7 +186,7 @@ func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *sha
 			return err
 		}
 		joining := j.o.Stats.Start(stages.Join)
-		walk(sp, h, int32(r), j.o.AsKnown && h.created != nil, m)
+		walk(&sp, &h, int32(r), j.o.AsKnown && h.created != nil, m)
 		joining.Stop(0, 0)
 		h.release()
 	}
@@ -318,7 +318,7 @@ func (j *joiner[K]) readTimes(ctx context.Context, run Run, keys blocks[K], span
 }
 
 // gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to the places that the rows get.
-func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans [][]offline.Span, memory *shardMemory[K]) error {
+func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m *matches, spans [][]offline.Span, memory *shardMemory[K]) error {
 	joining := j.o.Stats.Start(stages.Join)
 	j.place(sp, m, memory)
 	joining.Stop(int64(len(sp.rows)), 0)
@@ -347,7 +347,7 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m matches, spans []
 }
 
 // place gives a shard's rows that have a match their places, and lists those whose values are wanted in memory, run after run.
-func (j *joiner[K]) place(sp spine[K], m matches, memory *shardMemory[K]) {
+func (j *joiner[K]) place(sp spine[K], m *matches, memory *shardMemory[K]) {
 	hits, places := slices.Grow(memory.hits[:0], len(m.run)), slices.Grow(memory.places[:0], len(m.run))
 	for s, run := range m.run {
 		if run >= 0 {

@@ -50,7 +50,7 @@ func newOutput(q Question, rows int) *output {
 }
 
 // found notes that the row of a place has the match s of m, and reports whether its values are wanted: not when the match has expired.
-func (o *output) found(place int, m matches, s int, asOf feature.Time) bool {
+func (o *output) found(place int, m *matches, s int, asOf feature.Time) bool {
 	event := feature.Time(m.events[s])
 	o.a.EventTimes[place] = event
 	if m.created != nil {

@@ -49,7 +49,7 @@ type matches struct {
 }
 
 // newMatches returns matches of so many rows, none of which has one yet.
-func (m *shardMemory[K]) newMatches(rows int, created bool) matches {
+func (m *shardMemory[K]) newMatches(rows int, created bool) *matches {
 	of := &m.matches
 	of.run, of.row, of.events = slices.Grow(of.run[:0], rows)[:rows], slices.Grow(of.row[:0], rows)[:rows], slices.Grow(of.events[:0], rows)[:rows]
 	for i := range of.run {
@@ -58,12 +58,12 @@ func (m *shardMemory[K]) newMatches(rows int, created bool) matches {
 	if created {
 		of.created = slices.Grow(of.created[:0], rows)[:rows]
 	}
-	return *of
+	return of
 }
 
 // offer makes row r of run the answer of spine row s unless a better one is known: one of a greater event time, or of an
 // equal event time and greater created time. Runs are offered in source order, so of equals the last stays.
-func (m matches) offer(s int, run int32, h []int64, created []int64, r int) {
+func (m *matches) offer(s int, run int32, h []int64, created []int64, r int) {
 	if m.run[s] >= 0 {
 		if h[r] < m.events[s] || (h[r] == m.events[s] && created != nil && created[r] < m.created[s]) {
 			return
@@ -78,7 +78,7 @@ func (m matches) offer(s int, run int32, h []int64, created []int64, r int) {
 // walk offers every spine row the latest visible row of its key in h. With asKnown, rows whose created time is after the
 // as-of time or NULL are not visible. Time is linear in both sides, and logarithmic in stretches of
 // keys that the other side lacks.
-func walk[K keysort.Ordered](sp spine[K], h history[K], run int32, asKnown bool, m matches) {
+func walk[K keysort.Ordered](sp *spine[K], h *history[K], run int32, asKnown bool, m *matches) {
 	eachKey(sp.keys, h.blocks, func(s, sEnd, i, iEnd int) {
 		if asKnown {
 			walkKnown(sp, s, sEnd, h, i, iEnd, run, m)
@@ -106,14 +106,14 @@ func eachKey[K keysort.Ordered](spine []K, history blocks[K], visit func(s, sEnd
 }
 
 // walkKey walks the block of one key: spine rows [s, sEnd), history rows [i, iEnd).
-func walkKey[K keysort.Ordered](sp spine[K], s, sEnd int, h history[K], i, iEnd int, run int32, m matches) {
-	first := i
-	for ; s < sEnd; s++ {
-		for i < iEnd && h.events[i] <= sp.horizon[s] {
+func walkKey[K keysort.Ordered](sp *spine[K], s, sEnd int, h *history[K], i, iEnd int, run int32, m *matches) {
+	first, events := i, h.events[:iEnd]
+	for k, horizon := range sp.horizon[s:sEnd] {
+		for i < len(events) && events[i] <= horizon {
 			i++
 		}
 		if i > first {
-			m.offer(s, run, h.events, h.created, i-1)
+			m.offer(s+k, run, events, h.created, i-1)
 		}
 	}
 }
@@ -121,7 +121,7 @@ func walkKey[K keysort.Ordered](sp spine[K], s, sEnd int, h history[K], i, iEnd 
 // walkKnown is walkKey with rows that are visible only once they are known. Event horizon and as-of time rise together,
 // so a row, once visible, stays so: rows wait in a heap from when their event time is reached until their created time
 // is, and the last one that has left it is the answer.
-func walkKnown[K keysort.Ordered](sp spine[K], s, sEnd int, h history[K], i, iEnd int, run int32, m matches) {
+func walkKnown[K keysort.Ordered](sp *spine[K], s, sEnd int, h *history[K], i, iEnd int, run int32, m *matches) {
 	waiting := waitingRows{created: h.created}
 	best := -1
 	for ; s < sEnd; s++ {
