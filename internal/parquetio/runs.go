@@ -3,6 +3,7 @@ package parquetio
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"unicode/utf8"
 
@@ -277,11 +278,12 @@ func (s *numberRunSink[T]) addDeltas(body []byte, n int) error {
 		unpack(s.deltas, packed, width)
 		k, last, row := 0, s.last, s.rows+int32(from)
 		begun, begins := s.new[runs:], s.ends[at+runs:]
-		for i, delta := range s.deltas {
-			delta += least
-			last += delta
-			begun[k], begins[k] = last, row+int32(i) // which the next value overwrites, unless this one is new
-			if delta != 0 {
+		for first := 0; first < count; first += 64 {
+			deltas := s.deltas[first:min(first+64, count)]
+			for changes := differ(deltas, -least); changes != 0; changes &= changes - 1 {
+				i := bits.TrailingZeros64(changes)
+				last += deltas[i] + least
+				begun[k], begins[k] = last, row+int32(first+i)
 				k++
 			}
 		}
@@ -290,6 +292,27 @@ func (s *numberRunSink[T]) addDeltas(body []byte, n int) error {
 	s.ends, s.rows = s.ends[:at+runs], s.rows+int32(n)
 	s.sink.add(s.new[:runs])
 	return err
+}
+
+// differ returns a bit for each of up to 64 values, which is set where it is another than v. Most are v.
+func differ[T int32 | int64](values []T, v T) (set uint64) {
+	each := func(values []T, first int) {
+		for i, value := range values {
+			var bit uint64
+			if value != v {
+				bit = 1
+			}
+			set |= bit << ((first + i) & 63)
+		}
+	}
+	i := 0
+	for ; i+4 <= len(values); i += 4 {
+		if four := values[i : i+4 : i+4]; (four[0]^v)|(four[1]^v)|(four[2]^v)|(four[3]^v) != 0 {
+			each(four, i)
+		}
+	}
+	each(values[i:], i)
+	return set
 }
 
 // textRunSink is a runSink of texts.
