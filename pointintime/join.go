@@ -356,15 +356,11 @@ func (j *joiner[K]) place(sp spine[K], m *matches, memory *shardMemory[K]) {
 	}
 	memory.hits, memory.places = hits, places
 	j.out.take(places, &memory.next)
+	wanted := j.out.found(hits, places, m, sp.asOf)
 	memory.ends = slices.Grow(memory.ends[:0], len(j.runs))[:len(j.runs)]
 	clear(memory.ends)
-	wanted := 0
-	for i, s := range hits {
-		if j.out.found(int(places[i]), m, int(s), feature.Time(sp.asOf[s])) {
-			hits[wanted], places[wanted] = s, places[i]
-			memory.ends[m.run[s]]++
-			wanted++
-		}
+	for _, s := range hits[:wanted] {
+		memory.ends[m.run[s]]++
 	}
 	sum := int32(0)
 	for r, n := range memory.ends {

@@ -49,20 +49,25 @@ func newOutput(q Question, rows int) *output {
 	return o
 }
 
-// found notes that the row of a place has the match s of m, and reports whether its values are wanted: not when the match has expired.
-func (o *output) found(place int, m *matches, s int, asOf feature.Time) bool {
-	event := feature.Time(m.events[s])
-	o.a.EventTimes[place] = event
-	if m.created != nil {
-		o.a.CreatedTimes[place] = feature.Time(m.created[s])
-		o.a.Known[place] = m.created[s] != unknownCreated && feature.Time(m.created[s]) <= asOf
+// found notes which rows have a match in m: those of hits, whose places are at the same positions. Those whose values are wanted, which is not when
+// the match has expired, it moves to the front of both, and returns how many they are.
+func (o *output) found(hits []int32, places []uint32, m *matches, asOf []int64) (wanted int) {
+	a := o.a
+	for i, s := range hits {
+		place, event := places[i], feature.Time(m.events[s])
+		a.EventTimes[place], a.Rows[place] = event, feature.Present
+		if m.created != nil {
+			a.CreatedTimes[place] = feature.Time(m.created[s])
+			a.Known[place] = m.created[s] != unknownCreated && m.created[s] <= asOf[s]
+		}
+		if o.view.TTL > 0 && o.view.Expired(event, feature.Time(asOf[s])) {
+			a.Rows[place] = feature.Expired
+			continue
+		}
+		hits[wanted], places[wanted] = s, place
+		wanted++
 	}
-	if o.view.Expired(event, asOf) {
-		o.a.Rows[place] = feature.Expired
-		return false
-	}
-	o.a.Rows[place] = feature.Present
-	return true
+	return wanted
 }
 
 // settle moves all that was collected from its places to its rows.
