@@ -58,7 +58,7 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 	begun := time.Now()
 	e := newExport(svc, snapshots, spinePath, o)
 	readOnce := sha256.New()
-	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: e.chunkRows, ReadOnce: readOnce})
+	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: e.chunkRows, Wanted: e.joins, ReadOnce: readOnce})
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,8 @@ type export struct {
 	runs       [][]Run // for each ref
 	spinePath  string
 	taken      []feature.Field // of the spine: key columns, then request fields
-	place      map[string]int  // spine column -> position
-	schema     *arrow.Schema   // of the output
+	spine      *arrow.Schema
+	schema     *arrow.Schema // of the output
 	report     *report
 	total      int64
 }
@@ -117,7 +117,7 @@ func newExport(svc *feature.Service, snapshots map[string]*offline.Snapshot, spi
 	if o.Stats == nil {
 		o.Stats = &stages.Stats{}
 	}
-	return &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, taken: slices.Concat(svc.KeyFields(), svc.RequestFields()), place: map[string]int{},
+	return &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, taken: slices.Concat(svc.KeyFields(), svc.RequestFields()),
 		report: newReport(svc, o.FullNames), total: -1}
 }
 
@@ -170,19 +170,22 @@ func (e *export) countBytes(written int64) {
 
 // checkSpine finds the spine's columns and builds the schema of the output.
 func (e *export) checkSpine(spine *arrow.Schema) error {
+	e.spine = spine
 	var taken []string
-	for i, f := range spine.Fields() {
-		e.place[f.Name] = i
+	for _, f := range spine.Fields() {
+		if slices.Contains(taken, f.Name) {
+			return feature.Errorf(feature.ErrInvalid, "spine %s has two columns %q: rename one", e.spinePath, f.Name)
+		}
 		taken = append(taken, f.Name)
 	}
 	missing := func(what, name, hint string) error {
 		return feature.Errorf(feature.ErrInvalid, "spine %s has no %s %q; its columns are %s: %s", e.spinePath, what, name, strings.Join(taken, ", "), hint)
 	}
-	if _, ok := e.place[e.o.TimeColumn]; !ok {
+	if !spine.HasField(e.o.TimeColumn) {
 		return missing("time column", e.o.TimeColumn, "name the column of the as-of times with --time-column"+nearest.Hint(e.o.TimeColumn, taken))
 	}
 	for i, f := range e.taken {
-		if _, ok := e.place[f.Name]; ok {
+		if spine.HasField(f.Name) {
 			continue
 		}
 		if i < len(e.svc.KeyFields()) {
@@ -192,13 +195,23 @@ func (e *export) checkSpine(spine *arrow.Schema) error {
 	}
 	fields := append([]arrow.Field(nil), spine.Fields()...)
 	for _, c := range e.columns() {
-		if _, ok := e.place[c.Name]; ok && c.times {
+		if c.times && spine.HasField(c.Name) {
 			return feature.Errorf(feature.ErrInvalid, "spine %s has a column %q, which --with-feature-times would write: rename it, or give the view an alias in service %s", e.spinePath, c.Name, e.svc.Name)
 		}
 		fields = append(fields, arrow.Field{Name: c.Name, Type: e.typeOf(c).Arrow(), Nullable: true})
 	}
 	e.schema = arrow.NewSchema(fields, nil)
 	return e.svc.CheckNames(e.o.FullNames, taken...)
+}
+
+// joins reports whether the join needs a column of the spine. Others are only written.
+func (e *export) joins(column string) bool {
+	return column == e.o.TimeColumn || slices.ContainsFunc(e.taken, func(f feature.Field) bool { return f.Name == column })
+}
+
+// columnOf returns the first column of that name.
+func columnOf(batch arrow.RecordBatch, name string) arrow.Array {
+	return batch.Column(batch.Schema().FieldIndices(name)[0])
 }
 
 // chunk is a stretch of the spine: its batches as they were read, and what is taken of them, of the types that are wanted.
@@ -219,7 +232,7 @@ func (e *export) stream(ctx context.Context, reader tabular.Reader, writer *tabu
 		if c.rows == 0 {
 			return nil
 		}
-		if err := e.joinChunk(ctx, c, writer); err != nil {
+		if err := e.joinChunk(ctx, c, reader, writer); err != nil {
 			return err
 		}
 		e.report.end()
@@ -240,12 +253,12 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 		if err != nil {
 			return nil, err
 		}
-		times, err := tabular.Convert(batch.Column(e.place[e.o.TimeColumn]), e.o.TimeColumn, feature.Scalar(feature.Timestamp), reader.Where)
+		times, err := tabular.Convert(columnOf(batch, e.o.TimeColumn), e.o.TimeColumn, feature.Scalar(feature.Timestamp), reader.Where)
 		if err != nil {
 			return nil, err
 		}
 		for i, f := range e.taken {
-			column, err := tabular.Convert(batch.Column(e.place[f.Name]), f.Name, f.Type, reader.Where)
+			column, err := tabular.Convert(columnOf(batch, f.Name), f.Name, f.Type, reader.Where)
 			if err != nil {
 				return nil, err
 			}
@@ -311,8 +324,8 @@ func textBytes(batch arrow.RecordBatch) (size int64) {
 	return size
 }
 
-// joinChunk joins one chunk with every view of the service and writes it.
-func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer) (err error) {
+// joinChunk joins one chunk with every view of the service and writes it, with what the reader has left out of it.
+func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader, writer *tabular.Writer) (err error) {
 	times, err := concatenate(c.times)
 	if err != nil {
 		return fmt.Errorf("joining the spine's times: %w", err)
@@ -358,7 +371,7 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, writer *tabular.Writer
 	if err != nil {
 		return err
 	}
-	return e.write(ctx, c, e.arrange(answers, computed), writer)
+	return e.write(ctx, c, reader, e.arrange(answers, computed), writer)
 }
 
 // concatenate returns the values of pieces, of which there is at least one.
@@ -367,37 +380,4 @@ func concatenate(pieces []arrow.Array) (arrow.Array, error) {
 		return pieces[0], nil
 	}
 	return array.Concatenate(pieces, uncleared.Allocator{})
-}
-
-// writeRows are handed to the writer at a time, between looks at whether to go on.
-const writeRows = 1 << 17
-
-// write writes the chunk's batches with their stretches of the feature columns.
-func (e *export) write(ctx context.Context, c *chunk, columns []arrow.Array, writer *tabular.Writer) error {
-	begin := int64(0) // of the batch
-	for _, batch := range c.batches {
-		for from := int64(0); from < batch.NumRows(); from += writeRows {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			to := min(from+writeRows, batch.NumRows())
-			var all []arrow.Array
-			for _, column := range batch.Columns() {
-				all = append(all, array.NewSlice(column, from, to))
-			}
-			for _, column := range columns {
-				all = append(all, array.NewSlice(column, begin+from, begin+to))
-			}
-			writing := e.o.Stats.Start(stages.Write)
-			if err := writer.Write(array.NewRecordBatch(e.schema, all, to-from)); err != nil {
-				return err
-			}
-			writing.Stop(to-from, 0)
-			if e.o.Progress != nil {
-				e.o.Progress(to-from, e.total)
-			}
-		}
-		begin += batch.NumRows()
-	}
-	return nil
 }

@@ -55,8 +55,8 @@ type StoredScanner struct {
 	row    int // next of the group
 }
 
-// ScanStored returns a scanner over the column with the given path, of which [File.Stored] is ok.
-func (f *File) ScanStored(path string) *StoredScanner {
+// ScanStored returns a scanner over the column with the given path, of which [File.Stored] is ok. Its numbers take the memory of m; of the collector where that is nil.
+func (f *File) ScanStored(path string, m *Memory) *StoredScanner {
 	stored, _ := f.Stored(path)
 	s, c, t := &StoredScanner{file: f, path: path}, f.byPath[path], feature.Scalar(stored.Kind)
 	if len(f.groups) == 0 {
@@ -66,13 +66,13 @@ func (f *File) ScanStored(path string) *StoredScanner {
 	case feature.Bool:
 		s.cursor = newCursor(f, 0, c, t, decodeBools, &boolSink{})
 	case feature.Int32:
-		s.cursor = newCursor(f, 0, c, t, int32s(), &numberSink[int32]{memory: f.memory})
+		s.cursor = newCursor(f, 0, c, t, int32s(), &numberSink[int32]{memory: m})
 	case feature.Int64:
-		s.cursor = newCursor(f, 0, c, t, int64s(), &numberSink[int64]{memory: f.memory})
+		s.cursor = newCursor(f, 0, c, t, int64s(), &numberSink[int64]{memory: m})
 	case feature.Float32:
-		s.cursor = newCursor(f, 0, c, t, decodeFixed[float32](), &numberSink[float32]{memory: f.memory})
+		s.cursor = newCursor(f, 0, c, t, decodeFixed[float32](), &numberSink[float32]{memory: m})
 	case feature.Float64:
-		s.cursor = newCursor(f, 0, c, t, decodeFixed[float64](), &numberSink[float64]{memory: f.memory})
+		s.cursor = newCursor(f, 0, c, t, decodeFixed[float64](), &numberSink[float64]{memory: m})
 	default:
 		sink := &bytesSink{}
 		texts := newCursor(f, 0, c, t, c.arrays(), sink).(*columnCursor[[]byte])

@@ -125,7 +125,7 @@ func checkStored(t *rapid.T, f *File, spec ColumnSpec, whole []arrow.Array) {
 	if isTime := spec.Type.Kind == feature.Timestamp; isTime != (stored.UnitsPerSecond == 1e6) {
 		t.Fatalf("column %+v has %d units a second", spec, stored.UnitsPerSecond)
 	}
-	scanner, left := f.ScanStored(spec.Name), int(f.Rows())
+	scanner, left := f.ScanStored(spec.Name, nil), int(f.Rows())
 	var pieces []arrow.Array
 	for left > 0 {
 		n := rapid.IntRange(1, left).Draw(t, "piece")

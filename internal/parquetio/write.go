@@ -156,14 +156,18 @@ func NewWriter(w io.Writer, columns []ColumnSpec, opts WriterOptions) *Writer {
 }
 
 // Write adds the batch's rows. The batch is read until the row group that holds its last row is complete, so its
-// arrays must not change.
+// arrays must not change; they are retained until then.
 func (w *Writer) Write(batch arrow.RecordBatch) error {
 	if err := w.checkTypes(batch); err != nil {
 		return err
 	}
 	for from := int64(0); from < batch.NumRows(); {
 		n := min(batch.NumRows()-from, int64(w.opts.RowGroupRows-w.rows))
-		w.pending = append(w.pending, batch.NewSlice(from, from+n))
+		slice := batch.NewSlice(from, from+n)
+		for _, c := range slice.Columns() {
+			c.NullN() // which an array counts when it is first asked, and several goroutines will ask
+		}
+		w.pending = append(w.pending, slice)
 		w.rows += int(n)
 		from += n
 		if w.rows == w.opts.RowGroupRows {
@@ -216,6 +220,9 @@ func (w *Writer) Flush() error {
 	}
 	w.opts.Stats.Start(stages.Write).Stop(g.meta.NumRows, g.meta.TotalCompressedSize)
 	w.groups, w.chunks = append(w.groups, g.meta), append(w.chunks, g.chunks)
+	for _, b := range w.pending {
+		b.Release()
+	}
 	clear(w.pending)
 	w.pending, w.rows = w.pending[:0], 0
 	return nil

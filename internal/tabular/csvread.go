@@ -17,6 +17,7 @@ import (
 const batchBytesMax = 64 << 20
 
 type csvReader struct {
+	whole
 	file   *input
 	opts   ReaderOptions
 	scan   *csvScanner

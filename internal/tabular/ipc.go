@@ -17,6 +17,7 @@ import (
 
 // ipcReader reads the Arrow IPC file format, and the stream format, which differs by its first bytes.
 type ipcReader struct {
+	whole
 	file   *input
 	opts   ReaderOptions
 	schema *arrow.Schema

@@ -19,6 +19,7 @@ import (
 )
 
 type parquetReader struct {
+	whole
 	file    *input
 	opts    ReaderOptions
 	schema  *arrow.Schema

@@ -84,11 +84,15 @@ func unitsPerSecond(t *arrow.TimestampType) int64 {
 func (e *columnsEncoder) write(batch arrow.RecordBatch) error {
 	columns, fields := make([]arrow.Array, batch.NumCols()), make([]arrow.Field, batch.NumCols())
 	for i, t := range e.types {
-		d := batch.Column(i).Data()
+		column := batch.Column(i)
+		column.Retain()
 		fields[i] = arrow.Field{Name: e.schema.Field(i).Name, Type: t, Nullable: e.schema.Field(i).Nullable}
-		columns[i] = array.MakeFromData(array.NewData(t, d.Len(), d.Buffers(), nil, d.NullN(), d.Offset()))
+		columns[i] = ofType(t, column)
 	}
-	return e.out.Write(array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, batch.NumRows()))
+	batch = array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, batch.NumRows())
+	defer batch.Release()
+	release(columns)
+	return e.out.Write(batch)
 }
 
 func (e *columnsEncoder) finish() error {

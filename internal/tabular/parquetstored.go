@@ -19,16 +19,23 @@ import (
 // storedReader reads Parquet tables whose columns have in Arrow the form in which the file has them, which are most spines: several columns
 // at a time, and straight into the memory of the batch.
 type storedReader struct {
-	file     *input
+	file    *input
+	schema  *arrow.Schema
+	stored  *parquetio.File
+	wanted  storedColumns
+	others  storedColumns // left to Rest
+	rows    int64
+	first   int64 // the row at which the last batch starts
+	next    int64 // the row after it
+	most    int   // rows of a batch
+	least   int   // to which most may fall
+	textMax int   // bytes of text that a column of a batch with more rows than least may have
+}
+
+// storedColumns are columns that are read together.
+type storedColumns struct {
 	schema   *arrow.Schema
-	stored   *parquetio.File
 	scanners []*parquetio.StoredScanner
-	rows     int64
-	first    int64 // the row at which the last batch starts
-	next     int64 // the row after it
-	most     int   // rows of a batch
-	least    int   // to which most may fall
-	textMax  int   // bytes of text that a column of a batch with more rows than least may have
 }
 
 // newStoredReader returns a reader of the table in f, which has the given schema and number of rows; nil where some column is not as it is stored.
@@ -41,12 +48,23 @@ func newStoredReader(f *input, schema *arrow.Schema, rows int64, opts ReaderOpti
 	if err != nil || pf.Rows() != rows || len(pf.Columns()) != schema.NumFields() {
 		return nil, nil // the other reader says what is wrong with it, or what it makes of it
 	}
+	var wanted, others []arrow.Field
 	for _, field := range schema.Fields() {
 		if stored, ok := pf.Stored(field.Name); !ok || !asStored(field.Type, stored) {
 			return nil, nil
 		}
+		if opts.Wanted == nil || opts.Wanted(field.Name) {
+			wanted = append(wanted, field)
+		} else {
+			others = append(others, field)
+		}
 	}
 	r := &storedReader{file: f, schema: schema, stored: pf, rows: rows, most: opts.BatchRows, least: opts.BatchRows}
+	r.wanted.schema, r.others.schema = arrow.NewSchema(wanted, nil), arrow.NewSchema(others, nil)
+	memory := &parquetio.Memory{}
+	for _, field := range others {
+		r.others.scanners = append(r.others.scanners, pf.ScanStored(field.Name, memory))
+	}
 	if opts.BatchRowsOf != nil {
 		if err := r.enlarge(opts); err != nil {
 			return nil, f.damaged(err)
@@ -61,7 +79,7 @@ func (r *storedReader) enlarge(opts ReaderOptions) error {
 	if err != nil {
 		return err
 	}
-	r.most = max(1, opts.BatchRowsOf(r.schema, all))
+	r.most = max(1, opts.BatchRowsOf(r.wanted.schema, all))
 	r.least = min(r.most, r.least)
 	if most > 0 {
 		r.textMax = cmp.Or(opts.textMax, columnTextMax)
@@ -70,11 +88,11 @@ func (r *storedReader) enlarge(opts ReaderOptions) error {
 	return nil
 }
 
-// scan begins with the rows that come next.
+// scan begins with the rows that come next of the wanted columns.
 func (r *storedReader) scan() error {
-	r.scanners = nil
-	for _, field := range r.schema.Fields() {
-		s := r.stored.ScanStored(field.Name)
+	r.wanted.scanners = nil
+	for _, field := range r.wanted.schema.Fields() {
+		s := r.stored.ScanStored(field.Name, nil)
 		for row := int64(0); row < r.next; {
 			n := min(int64(r.least), r.next-row)
 			if _, err := s.Next(int(n)); err != nil {
@@ -85,7 +103,7 @@ func (r *storedReader) scan() error {
 		if r.most > r.least {
 			s.TextMax(r.textMax)
 		}
-		r.scanners = append(r.scanners, s)
+		r.wanted.scanners = append(r.wanted.scanners, s)
 	}
 	return nil
 }
@@ -93,14 +111,14 @@ func (r *storedReader) scan() error {
 // columnTextMax bounds the texts of a column in a batch that is larger than it has to be. It is as large as is a quarter of that by the first rows.
 const columnTextMax = 1 << 30
 
-// textBytes returns how much memory the texts of a row take, to go by the first rows, of the column that takes the most, and of all columns.
+// textBytes returns how much memory the texts of a row take, to go by the first rows, of the wanted column that takes the most, and of all wanted columns.
 func (r *storedReader) textBytes() (most, all int64, err error) {
 	n := min(r.rows, 1<<13)
-	for _, field := range r.schema.Fields() {
+	for _, field := range r.wanted.schema.Fields() {
 		if !arrow.IsBaseBinary(field.Type.ID()) || n == 0 {
 			continue
 		}
-		values, err := r.stored.ScanStored(field.Name).Next(int(n))
+		values, err := r.stored.ScanStored(field.Name, nil).Next(int(n))
 		if err != nil {
 			return 0, 0, err
 		}
@@ -149,11 +167,11 @@ func (r *storedReader) Next(ctx context.Context) (arrow.RecordBatch, error) {
 	if r.next == r.rows {
 		return nil, io.EOF
 	}
-	batch, err := r.read(min(int64(r.most), r.rows-r.next))
+	batch, err := r.wanted.read(min(int64(r.most), r.rows-r.next))
 	if errors.Is(err, parquetio.ErrTooMuch) && r.most > r.least { // its texts become longer than they have begun
 		r.most = r.least
 		if err = r.scan(); err == nil {
-			batch, err = r.read(min(int64(r.most), r.rows-r.next))
+			batch, err = r.wanted.read(min(int64(r.most), r.rows-r.next))
 		}
 	}
 	if err != nil {
@@ -163,24 +181,51 @@ func (r *storedReader) Next(ctx context.Context) (arrow.RecordBatch, error) {
 	return batch, nil
 }
 
+func (r *storedReader) Rest(ctx context.Context, n int64) (arrow.RecordBatch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	batch, err := r.others.read(n)
+	if err != nil {
+		return nil, r.file.damaged(err)
+	}
+	return batch, nil
+}
+
 // read returns the next n rows.
-func (r *storedReader) read(n int64) (arrow.RecordBatch, error) {
-	columns := make([]arrow.Array, len(r.scanners))
+func (c *storedColumns) read(n int64) (arrow.RecordBatch, error) {
+	columns := make([]arrow.Array, len(c.scanners))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, s := range r.scanners {
+	for i, s := range c.scanners {
 		group.Go(func() error {
 			values, err := s.Next(int(n))
 			if err != nil {
 				return err
 			}
-			d := values.Data()
-			columns[i] = array.MakeFromData(array.NewData(r.schema.Field(i).Type, d.Len(), d.Buffers(), nil, d.NullN(), 0))
+			columns[i] = ofType(c.schema.Field(i).Type, values)
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return array.NewRecordBatch(r.schema, columns, n), nil
+	batch := array.NewRecordBatch(c.schema, columns, n)
+	release(columns)
+	return batch, nil
+}
+
+// ofType returns the values of an array, which it releases, as those of type t.
+func ofType(t arrow.DataType, values arrow.Array) arrow.Array {
+	d := values.Data()
+	data := array.NewData(t, d.Len(), d.Buffers(), nil, d.NullN(), d.Offset())
+	values.Release()
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+func release(columns []arrow.Array) {
+	for _, c := range columns {
+		c.Release()
+	}
 }

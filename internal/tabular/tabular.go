@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/asof-store/asof/feature"
 )
@@ -55,6 +56,9 @@ type Reader interface {
 	// stay valid after later calls. Damaged content is ErrCorrupt (a CSV's: ErrInvalid, with its line), and a file
 	// with fewer rows than it promises is damaged.
 	Next(ctx context.Context) (arrow.RecordBatch, error)
+	// Rest returns the next n rows of the columns that Next leaves out (ReaderOptions.Wanted), in the order of the schema, and without columns where there are none.
+	// n is at most ReaderOptions.BatchRows. A batch that is released gives its memory to later ones.
+	Rest(ctx context.Context, n int64) (arrow.RecordBatch, error)
 	// Rows returns the number of rows of the whole table where the format tells it beforehand.
 	Rows() (rows int64, known bool)
 	// Where names the place of a row of the batch that Next returned last, for messages:
@@ -66,12 +70,15 @@ type Reader interface {
 
 // ReaderOptions are the options of [OpenReader]; the zero value works.
 type ReaderOptions struct {
-	// BatchRows bounds the rows of a batch; 0 means 65,536. A batch has fewer where rows are large or
+	// BatchRows bounds the rows of a batch; 0 means [BatchRowsDefault]. A batch has fewer where rows are large or
 	// the file's own batches are smaller.
 	BatchRows int
 	// BatchRowsOf, where it is set, bounds instead the rows of a batch in a table with the given schema, whose texts take so many bytes a row, to go by the
 	// first of them, in a format that can be read in batches of any size: where many rows are wanted at once, one batch of them needs no copy.
 	BatchRowsOf func(schema *arrow.Schema, textBytes int64) int
+	// Wanted, where it is set, tells of which columns whole batches are wanted. Others may be left to [Reader.Rest] in a format that can read them later, so that they
+	// need not lie in memory meanwhile; what is said above of a batch's schema and texts then is of those that Next returns.
+	Wanted func(column string) bool
 
 	// ReadOnce, where it is set, gets the bytes of a file that can be read only once, such as a pipe, as they are read. Only CSV can come so.
 	ReadOnce io.Writer
@@ -79,7 +86,16 @@ type ReaderOptions struct {
 	textMax int // tests lower columnTextMax with it
 }
 
-const batchRowsDefault = 65_536
+// BatchRowsDefault is the BatchRows of a reader of which nothing else is asked.
+const BatchRowsDefault = 65_536
+
+// whole is what readers have in common that leave no column out.
+type whole struct{}
+
+// Rest returns n rows of no columns.
+func (whole) Rest(ctx context.Context, n int64) (arrow.RecordBatch, error) {
+	return array.NewRecordBatch(arrow.NewSchema(nil, nil), nil, n), ctx.Err()
+}
 
 // OpenReader opens the table in the file at path. The error is ErrInvalid for an unknown ending, ErrNotFound for a missing file,
 // ErrUnavailable where it cannot be read and ErrCorrupt where it is not what its ending says.
@@ -92,7 +108,7 @@ func OpenReader(path string, opts ReaderOptions) (Reader, error) {
 		return nil, feature.Errorf(feature.ErrInvalid, "read %s: a batch of %d rows is wanted; it has at least 1", path, opts.BatchRows)
 	}
 	if opts.BatchRows == 0 {
-		opts.BatchRows = batchRowsDefault
+		opts.BatchRows = BatchRowsDefault
 	}
 	f, err := openInput(path)
 	if err != nil {

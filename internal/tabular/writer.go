@@ -92,7 +92,7 @@ func newEncoder(format Format, out io.Writer, schema *arrow.Schema) (encoder, er
 	}
 }
 
-// Write appends batch, whose columns have the types of the schema in its order; names are not compared.
+// Write appends batch, whose columns have the types of the schema in its order; names are not compared. Its arrays are retained as long as they are read, and must not change until then.
 func (w *Writer) Write(batch arrow.RecordBatch) error {
 	switch {
 	case w.failed != nil:
@@ -112,6 +112,7 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 	}
 	// The batch may carry other metadata than the schema; encoders would refuse it.
 	batch = array.NewRecordBatch(w.schema, batch.Columns(), batch.NumRows())
+	defer batch.Release()
 	if err := guard(func() error { return w.encoder.write(batch) }); err != nil {
 		w.failed = w.encodeFault(err)
 		return w.failed
