@@ -136,7 +136,7 @@ func TestPeerUnequal(t *testing.T) {
 	if python == "" {
 		t.Skip("DuckDB and Polars, which compare, are not here: make bench-peers installs them")
 	}
-	b := &bench{dir: t.TempDir(), python: python}
+	b := &bench{dir: t.TempDir(), python: python, has: map[string]bool{}}
 	for _, c := range []struct {
 		what, query string
 		equal       bool

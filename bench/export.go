@@ -110,8 +110,9 @@ func (b *bench) exportData(ctx context.Context, t task) (task, error) {
 
 // discardHistory removes a history that is too large to lie about.
 func (b *bench) discardHistory(s shape) error {
-	name := b.path("history-" + s.name())
-	return errors.Join(os.Remove(name+".made"), os.RemoveAll(name))
+	name := "history-" + s.name()
+	delete(b.has, name)
+	return os.RemoveAll(b.path(name))
 }
 
 // trainingName is the file that an export writes, beside its spine.

@@ -51,9 +51,10 @@ type bench struct {
 	repeat int
 	scale  int // sizes are divided by it
 	out    io.Writer
+	has    map[string]bool // data that have been made
 }
 
-// path is where generated data of that name lies, for all suites and later runs.
+// path is where generated data of that name lies, for all suites.
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 
 // output is where a suite writes what is removed after it.
@@ -81,7 +82,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if *child {
 		return runTask(ctx, in, out, *profile)
 	}
-	b := &bench{dir: *dir, python: *python, repeat: max(0, *repeat), scale: max(1, *scale), out: out}
+	b := &bench{dir: *dir, python: *python, repeat: max(0, *repeat), scale: max(1, *scale), out: out, has: map[string]bool{}}
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return err
 	}
