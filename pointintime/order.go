@@ -85,7 +85,11 @@ func (j *joiner[K]) shards(workers int) []keysort.Part[K] {
 		j.sort(shards, workers)
 		return shards
 	}
-	n := shardsFor(rows.Len(), workers)
+	history := 0
+	for _, run := range j.runs {
+		history += run.Rows()
+	}
+	n := shardsFor(rows.Len(), history, workers)
 	parts := rows.Split(n*(1+rows.Len()/(n*sortedMax)), false, workers)
 	sorting.Stop(0, 0)
 	j.sort(parts, workers)
@@ -119,14 +123,15 @@ func (j *joiner[K]) sort(shards []keysort.Part[K], workers int) {
 	_ = group.Wait() // there are no errors
 }
 
-// shardsFor returns into how many shards, if they were of one size, that many rows are cut: as many for each worker, of at most shardRowsMax rows, and
-// no more than would leave shardRowsMin.
-func shardsFor(rows, workers int) int {
+// shardsFor returns into how many shards, if they were of one size, that many rows are cut: as many for each worker, of at most shardRowsMax rows, with at most
+// historyRowsMax of a history whose rows are spread evenly, and no more than would leave shardRowsMin.
+func shardsFor(rows, history, workers int) int {
 	const (
-		shardRowsMax = 1 << 17 // sorting and walking it takes 8 MB; each shard decodes the pages at its ends once more
-		shardRowsMin = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
+		shardRowsMax   = 1 << 17 // sorting and walking it takes 8 MB; each shard decodes the pages at its ends once more
+		historyRowsMax = 1 << 22 // whose times take 32 MB
+		shardRowsMin   = 1 << 15 // below this, a shard's fixed cost (locating pages) shows
 	)
-	return max(1, min(rows/shardRowsMin, workers*(1+rows/(workers*shardRowsMax))))
+	return max(1, min(rows/shardRowsMin, workers*(1+max(rows/(workers*shardRowsMax), history/(workers*historyRowsMax)))))
 }
 
 // withoutNull returns the rows that have no NULL in any of columns, the first of which are their times.

@@ -16,7 +16,7 @@ const (
 )
 
 // firstPart is the part of a memory setting that is in use when the heap is collected for the first time.
-const firstPart = 4
+const firstPart = 6
 
 // Set makes Go's collector aim at the given number of bytes. Big columns hold no pointers, so collecting at a third of the usual growth costs less than memory does that
 // the system has not given yet. Near the limit it collects more often, and not at all before a part of it is in use: until then nearly all lives, and each time it looks through
