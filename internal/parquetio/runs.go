@@ -218,7 +218,7 @@ func (s *runSink[T]) addMasked(values []T, defs []byte, max uint8) int {
 	return n
 }
 
-// numberRunSink is a runSink of numbers, which takes no branch at a value: where runs end cannot be foreseen.
+// numberRunSink is a runSink of numbers, which takes no branch at a value, since where runs end cannot be foreseen; of deltas at each four.
 type numberRunSink[T int32 | int64] struct {
 	*runSink[T]
 	deltas []T // of a miniblock
