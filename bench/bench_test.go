@@ -133,7 +133,7 @@ func TestUnequal(t *testing.T) {
 // TestPeerUnequal has a peer compare results that differ by a value, by a row, and by their order.
 func TestPeerUnequal(t *testing.T) {
 	python := peers(t)
-	if python == "" {
+	if python == "" { // peers are for comparison alone, and make test has to pass where there is no Python
 		t.Skip("DuckDB and Polars, which compare, are not here: make bench-peers installs them")
 	}
 	b := &bench{dir: t.TempDir(), python: python, has: map[string]bool{}}

@@ -195,7 +195,7 @@ func median[N int64 | float64](figures []figure, of func(figure) N) N {
 }
 
 // made returns the directory called name with the data that t makes there, which it makes once in a process. What an earlier one has made is not taken: a file that has left
-// the system's memory since and was read again lies there in small pages, from which it is read half as fast as from those that it was written to. Tables know their own place,
+// the system's memory since and was read again lies there in small pages, from which it is read more slowly than from those that it was written to. Tables know their own place,
 // so nothing is moved.
 func (b *bench) made(ctx context.Context, name string, t task) (string, error) {
 	t.Out = b.path(name)
