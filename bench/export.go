@@ -183,7 +183,7 @@ func export(ctx context.Context, t task, d disk.FS) (o outcome, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := os.RemoveAll(t.Out); err != nil { // freeing a large file takes the system tens of milliseconds
+	if err := makeWay(t.Out); err != nil {
 		return o, err
 	}
 	begun := time.Now()

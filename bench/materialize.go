@@ -218,7 +218,7 @@ func (s shape) sourceFile(path string, n, rows int) error {
 // taskMaterialize materializes the definitions in t.Data into the warehouse t.Out, a new one unless it is to be kept.
 func taskMaterialize(ctx context.Context, t task) (o outcome, err error) {
 	if !t.Keep {
-		if err := os.RemoveAll(t.Out); err != nil {
+		if err := makeWay(t.Out); err != nil {
 			return o, err
 		}
 	}

@@ -23,16 +23,17 @@ def files(paths):
     return "read_parquet([" + ", ".join(f"'{p}'" for p in paths) + "])"
 
 
-def remove(path):
-    """Removes what an earlier turn has made: freeing a large file takes the system tens of milliseconds."""
+def make_way(path):
+    """Removes what an earlier turn has made, and waits until nothing is on its way to the disk, as makeWay does (bench/measure.go)."""
     with contextlib.suppress(FileNotFoundError):
         os.remove(path)
+    os.sync()
 
 
 def copy(q, query):
     """Times a query whose result goes to a file, of the codec that asof has."""
     db = duckdb_connection()
-    remove(q["Out"])
+    make_way(q["Out"])
     start = time.monotonic()
     db.execute(f"COPY ({query}) TO '{q['Out']}' (FORMAT parquet, COMPRESSION snappy)")
     return {"Seconds": time.monotonic() - start}
@@ -129,7 +130,7 @@ def polars_sort(q):
 
 
 def sink(q, frame):
-    remove(q["Out"])
+    make_way(q["Out"])
     start = time.monotonic()
     frame.sink_parquet(q["Out"], compression="snappy")
     return {"Seconds": time.monotonic() - start}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"os"
 	"slices"
 	"time"
 
@@ -57,7 +56,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 
 // taskPublish publishes the history in t.Data to a new online store at t.Out.
 func taskPublish(ctx context.Context, t task) (o outcome, err error) {
-	if err := os.RemoveAll(t.Out); err != nil {
+	if err := makeWay(t.Out); err != nil {
 		return o, err
 	}
 	return publishAll(ctx, t, 0)
@@ -136,7 +135,7 @@ func taskWriteBatch(_ context.Context, t task) (o outcome, err error) {
 	if len(keys) < t.Shape.Keys {
 		return o, fmt.Errorf("%s has %d rows, fewer than %d keys", t.Data, len(keys), t.Shape.Keys)
 	}
-	if err := os.RemoveAll(t.Out); err != nil {
+	if err := makeWay(t.Out); err != nil {
 		return o, err
 	}
 	db, err := badger.Open(badgerOptions(t.Out, t.Defaults))

@@ -240,7 +240,7 @@ func taskExportWindows(ctx context.Context, t task) (o outcome, err error) {
 		return o, err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	if err := os.RemoveAll(t.Out); err != nil {
+	if err := makeWay(t.Out); err != nil {
 		return o, err
 	}
 	begun := time.Now()

@@ -83,16 +83,16 @@ func (f filesystem) WriteFile(name string, content []byte) error {
 // durableFile is synced when it is closed; closing it again does nothing, as iceberg-go does on some paths.
 type durableFile struct {
 	disk.File
-	kind      string
-	step      func(name string, done bool) error
-	shut      bool
-	writeback disk.Writeback
+	kind   string
+	step   func(name string, done bool) error
+	shut   bool
+	syncer disk.Syncer
 }
 
 // Write writes to the file.
 func (f *durableFile) Write(b []byte) (int, error) {
 	n, err := f.File.Write(b)
-	f.writeback.Wrote(f.File, n)
+	f.syncer.Wrote(f.File, n)
 	return n, unavailable(err)
 }
 
@@ -105,7 +105,7 @@ func (f *durableFile) Close() error {
 		return nil
 	}
 	f.shut = true
-	if err := errors.Join(f.Sync(), f.File.Close()); err != nil {
+	if err := errors.Join(f.syncer.Wait(), f.Sync(), f.File.Close()); err != nil {
 		return unavailable(err)
 	}
 	return f.step(f.kind, true)
@@ -115,7 +115,7 @@ func (f *durableFile) Close() error {
 func (f *durableFile) abandon() {
 	if !f.shut {
 		f.shut = true
-		_ = f.File.Close() // its content does not matter any more
+		_ = errors.Join(f.syncer.Wait(), f.File.Close()) // its content does not matter any more
 	}
 }
 

@@ -144,7 +144,7 @@ func (w *Writer) Finish() error {
 	if err != nil {
 		err = w.encodeFault(err)
 	} else if err = w.fault(w.behind.Finish()); err == nil {
-		err = w.step("sync", w.file.Sync)
+		err = w.step("sync", func() error { return errors.Join(w.sink.syncer.Wait(), w.file.Sync()) })
 	}
 	if err == nil {
 		err = w.fault(w.file.Close())
@@ -181,6 +181,7 @@ func (w *Writer) Abort() {
 	}
 	if w.behind != nil {
 		_ = w.behind.Finish() // an error concerns the same bytes
+		_ = w.sink.syncer.Wait()
 	}
 	w.file.Close()           // an error here concerns bytes that nobody wants
 	os.Remove(w.file.Name()) // what it leaves is a hidden file that nothing reads
@@ -244,16 +245,16 @@ func (w *Writer) encodeFault(err error) error {
 
 // sink counts what is written, and remembers the first failure to write, which encoders may wrap beyond recognition.
 type sink struct {
-	out       io.Writer
-	size      int64 // bytes written
-	writeback disk.Writeback
-	failed    error
+	out    io.Writer
+	size   int64 // bytes written
+	syncer disk.Syncer
+	failed error
 }
 
 func (s *sink) Write(b []byte) (int, error) {
 	n, err := s.out.Write(b)
 	s.size += int64(n)
-	s.writeback.Wrote(s.out, n)
+	s.syncer.Wrote(s.out, n)
 	if err != nil && s.failed == nil {
 		s.failed = err
 	}
