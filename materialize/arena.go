@@ -1,6 +1,9 @@
 package materialize
 
 import (
+	"sync"
+	"sync/atomic"
+
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/internal/uncleared"
@@ -46,4 +49,50 @@ func (a *arena) forget() {
 		a.memory = uncleared.Make[byte](a.asked + a.asked/8) // the next ones may be a little larger
 	}
 	a.used, a.asked = 0, 0
+}
+
+// batchMemory is memory of one batch at a time: when the last of its columns is released, it serves another one.
+type batchMemory struct {
+	arena
+	columns atomic.Int32
+	back    *batchMemories
+}
+
+// Allocate returns n bytes for a column, of any content.
+func (m *batchMemory) Allocate(n int) []byte {
+	m.columns.Add(1)
+	return m.arena.Allocate(n)
+}
+
+// Free takes a column's memory back.
+func (m *batchMemory) Free([]byte) {
+	if m.columns.Add(-1) == 0 {
+		m.forget()
+		m.back.put(m)
+	}
+}
+
+// batchMemories are memories of batches that have been released; there are no more than have been in use at once.
+type batchMemories struct {
+	mu   sync.Mutex
+	free []*batchMemory
+}
+
+// get returns memory for a batch.
+func (m *batchMemories) get() *batchMemory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last := len(m.free) - 1
+	if last < 0 {
+		return &batchMemory{back: m}
+	}
+	b := m.free[last]
+	m.free = m.free[:last]
+	return b
+}
+
+func (m *batchMemories) put(b *batchMemory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.free = append(m.free, b)
 }

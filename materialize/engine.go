@@ -313,6 +313,7 @@ func (e *Engine) materialize(ctx context.Context, p *planned, st step, memory in
 
 // whole returns rows that are stored as they are.
 func whole(rows arrow.RecordBatch) ([]arrow.RecordBatch, error) {
+	rows.Retain()
 	return []arrow.RecordBatch{rows}, nil
 }
 

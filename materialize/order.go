@@ -7,14 +7,29 @@ import (
 	"github.com/asof-store/asof/internal/keysort"
 )
 
+// orderScratch is memory for orders.
+type orderScratch struct {
+	keysort.Scratch
+	order []uint32
+}
+
+// sized returns a slice of n values, of any content, in the memory of s if that suffices.
+func sized[T any](s []T, n int) []T {
+	if n > cap(s) {
+		return make([]T, n, n+n/8) // the next may be a little more
+	}
+	return s[:n]
+}
+
 // sortedOrder returns the rows of a head in their order. They are sorted by key first: most often the rows of a key are then in the order of their
 // times, as they were in the source, or there are few of them.
-func sortedOrder[K keysort.Ordered](h keysort.Head[K]) []uint32 {
-	order := make([]uint32, len(h.Keys))
-	for i := range order {
-		order[i] = uint32(i)
+// It is good until the next call with the same scratch.
+func sortedOrder[K keysort.Ordered](h keysort.Head[K], s *orderScratch) []uint32 {
+	s.order = sized(s.order, len(h.Keys))
+	for i := range s.order {
+		s.order[i] = uint32(i)
 	}
-	order = keysort.Rows(order, h.Keys)
+	order := keysort.RowsWith(&s.Scratch, s.order, h.Keys)
 	for from, to := 0, 0; from < len(order); from = to {
 		key := h.Keys[order[from]]
 		for to = from + 1; to < len(order) && h.Keys[order[to]] == key; {

@@ -28,7 +28,8 @@ type sorter interface {
 	// count returns how many rows have been added, after the last feeder has been closed.
 	count() int64
 	// sorted yields all rows in order, after the last feeder has been closed. A stretch of them passes through a function first, which is
-	// called by several goroutines at once; rows that sort alike are in one stretch. It can be called once.
+	// called by several goroutines at once; rows that sort alike are in one stretch. The rows are released when that function returns, and the batches that it returns when
+	// yield does: their memory then serves others. It can be called once.
 	sorted(ctx context.Context, workers int, through func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error), yield func(arrow.RecordBatch) error) error
 	// close removes what was spilled.
 	close() error
@@ -105,7 +106,8 @@ type externalSort[K keysort.Ordered] struct {
 	held    int64 // bytes of kept
 	spills  []*spill
 	inner   []*externalSort[K] // of buckets that were split
-	arenas  sync.Pool          // of those that sort units
+	spaces  sync.Pool          // of those that sort units: *unitSpace
+	batches batchMemories      // of sorted units
 }
 
 // piece is a batch whose rows lie in the order of their buckets, and within a bucket in source order.
@@ -234,30 +236,30 @@ func (b *buckets[K]) reached(i int, h *keysort.Head[K], row int) bool {
 // samplesPerBucket are taken to choose buckets: with 64, their sizes deviate by about an eighth.
 const samplesPerBucket = 64
 
-// choose returns at most n buckets of about equal size, by a sample of pieces.
-func (s *externalSort[K]) choose(pieces []piece, n int) *buckets[K] {
+// choose returns at most n buckets of about equal size, by some of the rows.
+func (s *externalSort[K]) choose(some []arrow.RecordBatch, n int) *buckets[K] {
 	b := &buckets[K]{}
 	rows := int64(0)
-	for _, p := range pieces {
-		rows += p.batch.NumRows()
+	for _, batch := range some {
+		rows += batch.NumRows()
 	}
 	step := max(1, rows/int64(max(1, n*samplesPerBucket)))
 	var sample keysort.Head[K]
 	next := int64(0)
-	for _, p := range pieces {
+	for _, batch := range some {
 		if n == 1 {
 			break
 		}
-		h := s.headOf(p.batch)
-		for ; next < p.batch.NumRows(); next += step {
+		h := s.headOf(batch)
+		for ; next < batch.NumRows(); next += step {
 			sample.Keys, sample.Events = append(sample.Keys, h.Keys[next]), append(sample.Events, h.Events[next])
 			if h.Created != nil {
 				sample.Created = append(sample.Created, h.Created[next])
 			}
 		}
-		next -= p.batch.NumRows()
+		next -= batch.NumRows()
 	}
-	order := sortedOrder(sample)
+	order := sortedOrder(sample, &orderScratch{})
 	for i := 1; i < n; i++ {
 		r := order[i*len(order)/n]
 		last := len(b.keys) - 1
@@ -274,8 +276,15 @@ func (s *externalSort[K]) choose(pieces []piece, n int) *buckets[K] {
 	return b
 }
 
+// dealing is memory for dealing rows, of which some serves again.
+type dealing struct {
+	dealt  *arena
+	bucket []uint16
+	order  []uint32
+}
+
 // deal puts the rows of a batch into the order of their buckets.
-func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
+func (s *externalSort[K]) deal(p piece, b *buckets[K], m *dealing) piece {
 	rows := int(p.batch.NumRows())
 	p.ends = make([]int32, b.count())
 	if b.count() == 1 {
@@ -284,10 +293,10 @@ func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
 	}
 	clock := s.stats.Start(stages.Sort)
 	h := s.headOf(p.batch)
-	bucket := make([]uint16, rows)
+	m.bucket, m.order = sized(m.bucket, rows), sized(m.order, rows)
 	for i, key := range h.Keys {
 		at := b.of(key, &h, i)
-		bucket[i] = uint16(at)
+		m.bucket[i] = uint16(at)
 		p.ends[at]++
 	}
 	next := make([]int32, b.count())
@@ -297,22 +306,37 @@ func (s *externalSort[K]) deal(p piece, b *buckets[K]) piece {
 		sum += n
 		p.ends[i] = sum
 	}
-	order := make([]uint32, rows)
-	for i, at := range bucket {
-		order[next[at]] = uint32(i)
+	for i, at := range m.bucket {
+		m.order[next[at]] = uint32(i)
 		next[at]++
 	}
-	if !slices.IsSorted(bucket) {
+	if !slices.IsSorted(m.bucket) {
 		defer p.batch.Release()
-		p.batch = taken(p.batch, order)
+		p.batch = taken(m.dealt, p.batch, m.order)
 	}
 	clock.Stop(0, 0)
 	return p
 }
 
-// taken returns the given rows of a batch.
-func taken(batch arrow.RecordBatch, rows []uint32) arrow.RecordBatch {
-	return array.NewRecordBatch(batch.Schema(), takenColumns(memory.DefaultAllocator, batch.Columns(), rows), int64(len(rows)))
+// memoryOf returns the memory for rows that are joined, of which those in order are taken then: the arena's, unless there are lists, whose elements may be shared where all of them are NULL.
+func (s *externalSort[K]) memoryOf(a *arena) memory.Allocator {
+	for _, f := range s.schema.Fields() {
+		if f.Type.ID() == arrow.LIST {
+			return memory.DefaultAllocator
+		}
+	}
+	return a
+}
+
+// taken returns the given rows of a batch, in memory of m.
+func taken(m memory.Allocator, batch arrow.RecordBatch, rows []uint32) arrow.RecordBatch {
+	columns := takenColumns(m, batch.Columns(), rows)
+	defer func() {
+		for _, c := range columns {
+			c.Release() // which the batch holds
+		}
+	}()
+	return array.NewRecordBatch(batch.Schema(), columns, int64(len(rows)))
 }
 
 func takenColumns(m memory.Allocator, columns []arrow.Array, rows []uint32) []arrow.Array {
@@ -324,13 +348,14 @@ func takenColumns(m memory.Allocator, columns []arrow.Array, rows []uint32) []ar
 }
 
 // feeder returns one for another goroutine.
-func (s *externalSort[K]) feeder() feeder { return &sortFeeder[K]{sort: s} }
+func (s *externalSort[K]) feeder() feeder { return &sortFeeder[K]{sort: s, dealing: dealing{dealt: &arena{}}} }
 
 // sortFeeder deals the rows of one goroutine to buckets. It keeps or spills them in blocks.
 type sortFeeder[K keysort.Ordered] struct {
 	sort  *externalSort[K]
 	block []piece
 	bytes int64
+	dealing
 }
 
 func (f *sortFeeder[K]) add(ctx context.Context, place int64, batch arrow.RecordBatch) error {
@@ -338,7 +363,7 @@ func (f *sortFeeder[K]) add(ctx context.Context, place int64, batch arrow.Record
 	p := piece{place: place, batch: batch, bytes: recordBytes(batch)}
 	b, pieces := f.sort.admit(p)
 	for _, p := range pieces {
-		f.block = append(f.block, f.sort.deal(p, b))
+		f.block = append(f.block, f.sort.deal(p, b, &f.dealing))
 		f.bytes += p.bytes
 		if f.bytes >= f.sort.blockBytes {
 			if err := f.flush(ctx); err != nil {
@@ -367,8 +392,12 @@ func (s *externalSort[K]) admit(p piece) (*buckets[K], []piece) {
 // settle chooses the buckets for so many rows, by those that wait, and returns these. The caller has locked s.
 func (s *externalSort[K]) settle(rows int64) (*buckets[K], []piece) {
 	n := float64(s.bytes) / float64(max(1, s.total)) * float64(rows) / float64(s.bucketBytes)
-	s.buckets = s.choose(s.waiting, max(1, min(bucketsMax, int(n))))
 	pieces := s.waiting
+	batches := make([]arrow.RecordBatch, len(pieces))
+	for i := range pieces {
+		batches[i] = pieces[i].batch
+	}
+	s.buckets = s.choose(batches, max(1, min(bucketsMax, int(n))))
 	s.waiting = nil
 	return s.buckets, pieces
 }
@@ -390,8 +419,10 @@ func (f *sortFeeder[K]) flush(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if keep {
+		f.dealt = &arena{}
 		return nil
 	}
+	defer f.dealt.forget()
 	clock := s.stats.Start(stages.Spill)
 	file, err := spillPieces(s.dir, s.schema, block, s.buckets.count())
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -24,7 +25,9 @@ func sortView(kinds ...feature.Kind) *feature.View {
 	}
 	v.Features = []feature.Feature{
 		{Field: feature.Field{Name: "n", Type: feature.Scalar(feature.Int64)}},
-		{Field: feature.Field{Name: "words", Type: feature.ListOf(feature.String)}},
+		{Field: feature.Field{Name: "half", Type: feature.Scalar(feature.Float64)}},
+		{Field: feature.Field{Name: "words", Type: feature.ListOf(feature.Int64)}},
+		{Field: feature.Field{Name: "none", Type: feature.Scalar(feature.Float32)}},
 	}
 	return v
 }
@@ -33,6 +36,23 @@ type sortRow struct {
 	key            feature.Key
 	event, created int64
 	n              int64
+	sparse         bool // its batch has NULLs, where others have none, and nothing but NULLs in its lists
+}
+
+// half is the value of the feature of that name, as Arrow prints it.
+func (r *sortRow) half() string {
+	if r.sparse && r.n%2 == 0 {
+		return "NULL"
+	}
+	return strconv.FormatFloat(float64(r.n)/2, 'g', -1, 64)
+}
+
+// list is the list of the feature words.
+func (r *sortRow) list() string {
+	if r.sparse {
+		return "[null]"
+	}
+	return fmt.Sprintf("[%d]", r.n)
 }
 
 // TestSorterAgreesWithStableSort sorts random rows in random batches, which several feeders add in any order, under budgets that force many
@@ -69,36 +89,54 @@ func TestSorterAgreesWithStableSort(t *testing.T) {
 		slices.SortStableFunc(want, func(a, b sortRow) int {
 			return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(a.event, b.event), cmp.Compare(a.created, b.created))
 		})
-		at := 0
-		whole := func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error) { return []arrow.RecordBatch{rows}, nil }
+		var got []arrow.RecordBatch // looked at when all memory that may serve again has done so
+		keep := rapid.IntRange(1, 3).Draw(t, "one kept of so many")
 		err := s.sorted(context.Background(), rapid.IntRange(1, 3).Draw(t, "workers"), whole, func(b arrow.RecordBatch) error {
-			numbers := b.Column(int(b.NumCols()) - 2).(*array.Int64)
-			words := b.Column(int(b.NumCols()) - 1).(*array.List)
-			for i := range int(b.NumRows()) {
-				if at >= len(want) || numbers.Value(i) != want[at].n {
-					t.Fatalf("row %d: got number %d", at, numbers.Value(i))
-				}
-				if got, expect := words.ValueStr(i), fmt.Sprintf("[\"w%d\"]", want[at].n); got != expect {
-					t.Fatalf("row %d: got list %s, want %s", at, got, expect)
-				}
-				at++
+			got = append(got, b)
+			if len(got)%keep == 0 {
+				b.Retain()
 			}
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at != len(want) {
-			t.Fatalf("got %d rows, want %d", at, len(want))
+		for i, b := range got {
+			n := int(b.NumRows())
+			if (i+1)%keep == 0 {
+				checkSorted(t, b, want[:n])
+			}
+			want = want[n:]
+		}
+		if len(want) > 0 {
+			t.Fatalf("%d rows are missing", len(want))
 		}
 	})
+}
+
+// checkSorted fails unless a batch has the given rows, whose lists and numbers follow from n.
+func checkSorted(t *rapid.T, b arrow.RecordBatch, want []sortRow) {
+	columns := b.Columns()[int(b.NumCols())-4:]
+	for i, row := range want {
+		text := func(column int) string {
+			if columns[column].IsNull(i) {
+				return "NULL"
+			}
+			return columns[column].ValueStr(i)
+		}
+		for c, expect := range []string{strconv.Itoa(int(row.n)), row.half(), row.list(), "NULL"} {
+			if got := text(c); got != expect {
+				t.Fatalf("number %d: got %s in column %d, want %s", row.n, got, c, expect)
+			}
+		}
+	}
 }
 
 func randomSortBatch(t *rapid.T, view *feature.View, first int64) (arrow.RecordBatch, []sortRow) {
 	n := rapid.IntRange(1, 8).Draw(t, "rows")
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schemaOf(view))
 	rows := make([]sortRow, n)
-	small := rapid.Int64Range(-2, 2)
+	small, sparse := rapid.Int64Range(-2, 2), rapid.Bool().Draw(t, "sparse")
 	for i := range n {
 		for k, f := range view.Keys {
 			v := small.Draw(t, "key")
@@ -108,7 +146,7 @@ func randomSortBatch(t *rapid.T, view *feature.View, first int64) (arrow.RecordB
 				t.Fatal(err)
 			}
 		}
-		row := sortRow{event: small.Draw(t, "event"), created: int64(feature.MinTime), n: first + int64(i)}
+		row := sortRow{event: small.Draw(t, "event"), created: int64(feature.MinTime), n: first + int64(i), sparse: sparse}
 		b.Field(len(view.Keys)).(*array.TimestampBuilder).Append(arrow.Timestamp(row.event))
 		created := b.Field(len(view.Keys) + 1).(*array.TimestampBuilder)
 		if rapid.Bool().Draw(t, "known") {
@@ -117,9 +155,13 @@ func randomSortBatch(t *rapid.T, view *feature.View, first int64) (arrow.RecordB
 		} else {
 			created.AppendNull()
 		}
-		b.Field(len(view.Keys) + 2).(*array.Int64Builder).Append(row.n)
-		if err := feature.AppendValue(b.Field(len(view.Keys)+3), []string{fmt.Sprintf("w%d", row.n)}); err != nil {
-			t.Fatal(err)
+		for f, text := range []string{strconv.Itoa(int(row.n)), row.half(), row.list(), "NULL"} {
+			field := b.Field(len(view.Keys) + 2 + f)
+			if text == "NULL" {
+				field.AppendNull()
+			} else if err := field.AppendValueFromString(text); err != nil {
+				t.Fatal(err)
+			}
 		}
 		rows[i] = row
 	}

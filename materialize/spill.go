@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -14,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/interleave"
 )
 
 // spill is pieces in a temporary file: of each bucket the rows of all pieces, as a message of an Arrow IPC stream, which is read alone. The
@@ -42,6 +42,7 @@ func spillPieces(dir string, schema *arrow.Schema, pieces []piece, buckets int) 
 		return nil, errors.Join(feature.Errorf(feature.ErrUnavailable, "sorting: cannot write a temporary file %s: %w", file.Name(), err), file.Close())
 	}
 	for i := range pieces {
+		pieces[i].batch.Release()
 		pieces[i].batch = nil
 	}
 	return s, nil
@@ -54,14 +55,14 @@ func (s *spill) write(schema *arrow.Schema, buckets int) error {
 		return err
 	}
 	s.ends = append(s.ends, out.size)
-	scratch := &arena{}
+	scratch, of := &arena{}, []stretch(nil)
 	for b := range buckets {
 		scratch.forget()
-		rows, err := joined(schema, s.pieces, b, b+1, scratch)
-		if err != nil {
-			return err
-		}
-		if rows != nil {
+		if of = stretches(of[:0], s.pieces, b, b+1); len(of) > 0 {
+			rows, err := joined(schema, of, scratch)
+			if err != nil {
+				return err
+			}
 			if err := w.Write(rows); err != nil {
 				return err
 			}
@@ -88,32 +89,39 @@ func (c *counting) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// joined returns the rows of buckets [from, to) of pieces as one batch, nil where there are none; of several pieces in memory of m.
-func joined(schema *arrow.Schema, pieces []piece, from, to int, m memory.Allocator) (arrow.RecordBatch, error) {
-	var parts []arrow.RecordBatch
-	rows := int64(0)
+// stretch is rows [from, to) of a batch, which are of some buckets.
+type stretch struct {
+	place    int64
+	batch    arrow.RecordBatch
+	from, to int64
+}
+
+// stretches appends the rows of buckets [from, to) of pieces to some.
+func stretches(some []stretch, pieces []piece, from, to int) []stretch {
 	for i := range pieces {
 		if first, end := pieces[i].rows(from, to); end > first {
-			parts, rows = append(parts, pieces[i].batch.NewSlice(first, end)), rows+end-first
+			some = append(some, stretch{pieces[i].place, pieces[i].batch, first, end})
 		}
 	}
-	if len(parts) == 0 {
-		return nil, nil
+	return some
+}
+
+// slice returns the rows as a batch.
+func (s *stretch) slice() arrow.RecordBatch { return s.batch.NewSlice(s.from, s.to) }
+
+// joined returns the rows of stretches, one at least, as one batch in memory of m.
+func joined(schema *arrow.Schema, of []stretch, m memory.Allocator) (arrow.RecordBatch, error) {
+	rows := int64(0)
+	for i := range of {
+		rows += of[i].to - of[i].from
 	}
-	if len(parts) == 1 {
-		return parts[0], nil
-	}
-	columns, of := make([]arrow.Array, schema.NumFields()), make([]arrow.Array, len(parts))
+	columns, parts := make([]arrow.Array, schema.NumFields()), make([]interleave.Part, len(of))
 	for c := range columns {
-		for i, p := range parts {
-			of[i] = p.Column(c)
-		}
-		if !slices.ContainsFunc(of, func(a arrow.Array) bool { return a.NullN() < a.Len() }) {
-			columns[c] = array.MakeArrayOfNull(memory.DefaultAllocator, of[0].DataType(), int(rows)) // not in m: others may share them
-			continue
+		for i := range of {
+			parts[i] = interleave.Part{Array: of[i].batch.Column(c), From: int(of[i].from), To: int(of[i].to)}
 		}
 		var err error
-		if columns[c], err = array.Concatenate(of, m); err != nil {
+		if columns[c], err = interleave.Join(m, parts); err != nil {
 			return nil, feature.Errorf(feature.ErrInvalid, "sorting: joining rows of column %s: %w", schema.Field(c).Name, err)
 		}
 	}
@@ -123,15 +131,14 @@ func joined(schema *arrow.Schema, pieces []piece, from, to int, m memory.Allocat
 // has reports whether any row of a bucket is in the file.
 func (s *spill) has(bucket int) bool { return s.ends[bucket] < s.ends[bucket+1] }
 
-// read returns the rows of buckets [from, to) as pieces of one bucket each. It may be called by several goroutines at once.
-func (s *spill) read(from, to int) ([]piece, error) {
+// read appends the rows of buckets [from, to), which it reads to memory of m, to some. It may be called by several goroutines at once.
+func (s *spill) read(some []stretch, from, to int, m memory.Allocator) ([]stretch, error) {
 	body := io.NewSectionReader(s.file, s.ends[from], s.ends[to]-s.ends[from])
-	r, err := ipc.NewReader(io.MultiReader(bytes.NewReader(s.head), body))
+	r, err := ipc.NewReader(io.MultiReader(bytes.NewReader(s.head), body), ipc.WithAllocator(m))
 	if err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "sorting: cannot read back a temporary file: %w", err)
 	}
 	defer r.Release()
-	var out []piece
 	for bucket := from; bucket < to; bucket++ {
 		if !s.has(bucket) {
 			continue
@@ -148,12 +155,12 @@ func (s *spill) read(from, to int) ([]piece, error) {
 		for i := range s.pieces {
 			first, end := s.pieces[i].rows(bucket, bucket+1)
 			if end > first {
-				out = append(out, piece{place: s.pieces[i].place, batch: batch.NewSlice(at, at+end-first), ends: []int32{int32(end - first)}})
+				some = append(some, stretch{s.pieces[i].place, batch, at, at + end - first})
 				at += end - first
 			}
 		}
 	}
-	return out, nil
+	return some, nil
 }
 
 func (s *spill) close() error { return s.file.Close() }

@@ -121,6 +121,7 @@ func (t *tiler[K]) merged(partial arrow.RecordBatch) ([]arrow.RecordBatch, error
 			}
 		}
 		if len(several) == 0 {
+			partial.Retain()
 			return partial, nil
 		}
 		whole, err := t.folded(partial, several, of)
@@ -154,7 +155,9 @@ func (t *tiler[K]) each(rows arrow.RecordBatch, do func(rows arrow.RecordBatch, 
 	times, tile, first := t.timesOf(rows), feature.Range{From: 1, To: 0}, 0
 	ids, spans := t.ids[:0], t.spans[:0]
 	flush := func(end int) error {
-		made, err := do(rows.NewSlice(int64(first), int64(end)), ids, spans)
+		part := rows.NewSlice(int64(first), int64(end))
+		defer part.Release()
+		made, err := do(part, ids, spans)
 		t.ids, t.spans = ids, spans
 		out, ids, spans, first = append(out, made), ids[:0], spans[:0], end
 		return err

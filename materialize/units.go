@@ -1,10 +1,12 @@
 package materialize
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/internal/stages"
@@ -17,8 +19,9 @@ const sortedBatchRows = 1 << 15
 func (s *externalSort[K]) sorted(ctx context.Context, workers int, through func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error), yield func(arrow.RecordBatch) error) error {
 	if s.buckets == nil { // all that there is waits
 		b, pieces := s.settle(s.total)
+		m := &dealing{dealt: &arena{}}
 		for _, p := range pieces {
-			s.kept = append(s.kept, s.deal(p, b))
+			s.kept = append(s.kept, s.deal(p, b, m))
 		}
 	}
 	units, err := s.units(ctx, 0)
@@ -30,12 +33,14 @@ func (s *externalSort[K]) sorted(ctx context.Context, workers int, through func(
 		if rows == nil || err != nil {
 			return nil, err
 		}
+		defer rows.Release()
 		return through(rows)
 	}, func(batches []arrow.RecordBatch) error {
 		for _, b := range batches {
 			if err := yield(b); err != nil {
 				return err
 			}
+			b.Release()
 		}
 		return nil
 	})
@@ -114,32 +119,34 @@ const splitSample = 16
 func (s *externalSort[K]) split(ctx context.Context, bucket, n int) (*externalSort[K], error) {
 	inner := newExternalSort(s.view, s.sortOptions, s.keysOf)
 	inner.budget = 0
-	kept := piecesOf(s.kept, bucket, bucket+1)
+	kept := stretches(nil, s.kept, bucket, bucket+1)
 	var spilled []*spill
 	for _, file := range s.spills {
 		if file.has(bucket) {
 			spilled = append(spilled, file)
 		}
 	}
-	var sample []piece
+	var some []arrow.RecordBatch
 	for i := 0; i < len(kept); i += 1 + len(kept)/splitSample {
-		sample = append(sample, kept[i])
+		some = append(some, kept[i].slice())
 	}
 	for i := 0; i < len(spilled); i += 1 + len(spilled)/splitSample {
-		pieces, err := spilled[i].read(bucket, bucket+1)
+		of, err := spilled[i].read(nil, bucket, bucket+1, memory.DefaultAllocator)
 		if err != nil {
 			return nil, err
 		}
-		sample = append(sample, pieces...)
+		for i := range of {
+			some = append(some, of[i].slice())
+		}
 	}
-	if inner.buckets = s.choose(sample, min(n, bucketsMax)); inner.buckets.count() == 1 {
+	if inner.buckets = s.choose(some, min(n, bucketsMax)); inner.buckets.count() == 1 {
 		return nil, nil
 	}
 	s.inner = append(s.inner, inner)
 	f := inner.feeder()
-	add := func(pieces []piece) error {
-		for _, p := range pieces {
-			if err := f.add(ctx, p.place, p.batch); err != nil {
+	add := func(of []stretch) error {
+		for _, s := range of {
+			if err := f.add(ctx, s.place, s.slice()); err != nil {
 				return err
 			}
 		}
@@ -149,9 +156,9 @@ func (s *externalSort[K]) split(ctx context.Context, bucket, n int) (*externalSo
 		return nil, err
 	}
 	for _, file := range spilled {
-		pieces, err := file.read(bucket, bucket+1)
+		of, err := file.read(nil, bucket, bucket+1, memory.DefaultAllocator)
 		if err == nil {
-			err = add(pieces)
+			err = add(of)
 		}
 		if err != nil {
 			return nil, err
@@ -160,47 +167,42 @@ func (s *externalSort[K]) split(ctx context.Context, bucket, n int) (*externalSo
 	return inner, f.close(ctx)
 }
 
-// piecesOf returns the rows of buckets [from, to) as pieces of their own.
-func piecesOf(pieces []piece, from, to int) (out []piece) {
-	for i := range pieces {
-		first, end := pieces[i].rows(from, to)
-		if end > first {
-			out = append(out, piece{place: pieces[i].place, batch: pieces[i].batch.NewSlice(first, end), ends: []int32{int32(end - first)}})
-		}
-	}
-	return out
+// unitSpace is memory for sorting a unit.
+type unitSpace struct {
+	arena // of its rows as they were
+	orderScratch
 }
 
 // rows returns the unit's rows in order; nil where it has none.
 func (u unit[K]) rows() (arrow.RecordBatch, error) {
-	pieces := piecesOf(u.sort.kept, u.from, u.to)
+	space, ok := u.sort.spaces.Get().(*unitSpace)
+	if !ok {
+		space = &unitSpace{}
+	}
+	m := u.sort.memoryOf(&space.arena)
+	of := stretches(nil, u.sort.kept, u.from, u.to)
 	for _, f := range u.sort.spills {
 		clock := u.sort.stats.Start(stages.Spill)
-		of, err := f.read(u.from, u.to)
-		if err != nil {
+		var err error
+		if of, err = f.read(of, u.from, u.to, m); err != nil {
 			return nil, err
 		}
 		clock.Stop(0, 0)
-		pieces = append(pieces, of...)
 	}
-	if len(pieces) == 0 {
+	if len(of) == 0 {
 		return nil, nil
 	}
 	clock := u.sort.stats.Start(stages.Sort)
-	byPlace(pieces)
-	a, ok := u.sort.arenas.Get().(*arena)
-	if !ok {
-		a = &arena{}
-	}
-	batch, err := joined(u.sort.schema, pieces, 0, 1, a)
+	slices.SortStableFunc(of, func(a, b stretch) int { return cmp.Compare(a.place, b.place) })
+	batch, err := joined(u.sort.schema, of, m)
 	if err != nil {
 		return nil, err
 	}
-	order := sortedOrder(u.sort.headOf(batch))
+	order := sortedOrder(u.sort.headOf(batch), &space.orderScratch)
 	if !slices.IsSorted(order) {
-		batch = taken(batch, order)
-		a.forget()
-		u.sort.arenas.Put(a)
+		batch = taken(u.sort.batches.get(), batch, order)
+		space.forget()
+		u.sort.spaces.Put(space)
 	}
 	clock.Stop(batch.NumRows(), recordBytes(batch))
 	return batch, nil

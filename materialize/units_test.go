@@ -36,7 +36,7 @@ func TestBucketsAgreeWithCounting(t *testing.T) {
 			}
 			return slices.Compare([]int64{h.Keys[a], h.Events[a], h.Created[a]}, []int64{h.Keys[b], h.Events[b], h.Created[b]})
 		}
-		b, order := &buckets[int64]{}, sortedOrder(all)
+		b, order := &buckets[int64]{}, sortedOrder(all, &orderScratch{})
 		var begins []int
 		for _, r := range order {
 			if rapid.Bool().Draw(t, "begins") {
@@ -92,7 +92,9 @@ func TestSkewedKeysAreSplitAgain(t *testing.T) {
 			b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp(-n))
 			b.Field(2).AppendNull()
 			b.Field(3).(*array.Int64Builder).Append(n)
-			b.Field(4).AppendNull()
+			for _, f := range b.Fields()[4:] {
+				f.AppendNull()
+			}
 		}
 		if err := f.add(t.Context(), int64(i), b.NewRecordBatch()); err != nil {
 			t.Fatal(err)
@@ -106,7 +108,7 @@ func TestSkewedKeysAreSplitAgain(t *testing.T) {
 	err := s.sorted(t.Context(), 2, func(rows arrow.RecordBatch) ([]arrow.RecordBatch, error) {
 		for n := most.Load(); rows.NumRows() > n && !most.CompareAndSwap(n, rows.NumRows()); n = most.Load() {
 		}
-		return []arrow.RecordBatch{rows}, nil
+		return whole(rows)
 	}, func(rows arrow.RecordBatch) error {
 		for _, n := range rows.Column(3).(*array.Int64).Int64Values() {
 			if want := at ^ 1; n != want { // the later of two rows of a key has the earlier event time

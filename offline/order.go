@@ -41,6 +41,9 @@ func (o *order) next(columns []arrow.Array, newKey []bool) (bad int, _ []bool) {
 			return bad, nil
 		}
 	}
+	for _, l := range o.last {
+		l.Release()
+	}
 	o.last = o.last[:0]
 	for _, column := range columns {
 		o.last = append(o.last, array.NewSlice(column, int64(n-1), int64(n)))

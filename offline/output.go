@@ -146,6 +146,7 @@ func (o *output) split(n int) (rest []arrow.RecordBatch) {
 		default:
 			head = append(head, b.NewSlice(0, int64(n)))
 			rest = append(rest, b.NewSlice(int64(n), int64(rows)))
+			b.Release()
 		}
 		n -= rows
 	}
@@ -170,6 +171,9 @@ func (o *output) writeGroup() error {
 		return err
 	}
 	o.group = o.parquet.Size() - before
+	for _, b := range o.pending {
+		b.Release()
+	}
 	clear(o.pending)
 	o.pending, o.rows, o.bytes, o.cut, o.loose = o.pending[:0], 0, 0, 0, -1
 	return nil

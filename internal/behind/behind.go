@@ -13,7 +13,7 @@ const (
 	pieceBytes      = 1 << 20
 	pieceBytesFirst = 1 << 16
 	// piecesMax bounds the pieces that there are: those that are filled, those that wait, and the one that is being written.
-	piecesMax = 8
+	piecesMax = 24
 )
 
 // Writer hands what is written to it on to another writer, in order, from a goroutine of its own, which ends with [Writer.Finish]. It belongs to one

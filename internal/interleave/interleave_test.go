@@ -56,6 +56,86 @@ func checkTake(t *rapid.T, source arrow.Array) {
 	}
 }
 
+// TestJoin joins parts of arrays that have no NULLs, some, or nothing else, in memory that is filled with garbage when the parts have been joined and each result
+// looked at again: what is all NULL has to have its own.
+func TestJoin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		typ := feature.Type{Kind: feature.Kind(rapid.IntRange(int(feature.Bool), int(feature.Timestamp)).Draw(t, "kind")), List: rapid.Bool().Draw(t, "list")}
+		var parts []Part
+		for range rapid.IntRange(1, 4).Draw(t, "parts") {
+			whole := randomArray(t, typ, 10)
+			switch rapid.IntRange(0, 2).Draw(t, "nulls") {
+			case 0:
+				whole = array.MakeArrayOfNull(memory.DefaultAllocator, typ.Arrow(), 10)
+			case 1:
+				whole = withoutNulls(whole)
+			}
+			from := rapid.IntRange(0, whole.Len()).Draw(t, "from")
+			parts = append(parts, Part{whole, from, rapid.IntRange(from, whole.Len()).Draw(t, "to")})
+		}
+		m := &forgetful{}
+		got, err := Join(m, parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := allNull(got)
+		for range 2 {
+			at := 0
+			for _, p := range parts {
+				n := p.To - p.From
+				if at+n > got.Len() || !array.SliceApproxEqual(got, int64(at), int64(at+n), p.Array, int64(p.From), int64(p.To), array.WithNaNsEqual(true)) {
+					t.Fatalf("from row %d: got %s, want %s", at, got, p.slice())
+				}
+				at += n
+			}
+			if at != got.Len() || !arrow.TypeEqual(got.DataType(), typ.Arrow()) {
+				t.Fatalf("%d rows of %s, want %d of %s", got.Len(), got.DataType(), at, typ)
+			}
+			if !all {
+				break
+			}
+			m.forget()
+		}
+	})
+}
+
+// withoutNulls returns the rows of an array that are not NULL.
+func withoutNulls(a arrow.Array) arrow.Array {
+	var rows []uint32
+	for i := range a.Len() {
+		if a.IsValid(i) {
+			rows = append(rows, uint32(i))
+		}
+	}
+	return Take(memory.DefaultAllocator, a, rows)
+}
+
+// forgetful is an allocator that fills all it has handed out with garbage.
+type forgetful struct {
+	memory.GoAllocator
+	given [][]byte
+}
+
+func (f *forgetful) Allocate(n int) []byte {
+	b := f.GoAllocator.Allocate(n)
+	f.given = append(f.given, b)
+	return b
+}
+
+func (f *forgetful) Reallocate(n int, b []byte) []byte {
+	b = f.GoAllocator.Reallocate(n, b)
+	f.given = append(f.given, b)
+	return b
+}
+
+func (f *forgetful) forget() {
+	for _, b := range f.given {
+		for i := range b {
+			b[i] = 0xa5
+		}
+	}
+}
+
 // randomArray draws an array of a feature type with NULLs, and NULLs in lists.
 func randomArray(t *rapid.T, typ feature.Type, n int) arrow.Array {
 	b := array.NewBuilder(memory.DefaultAllocator, typ.Arrow())

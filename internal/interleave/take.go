@@ -34,12 +34,19 @@ func Take(m memory.Allocator, source arrow.Array, rows []uint32) arrow.Array {
 	return Rows([]arrow.Array{source}, make([]int32, len(rows)), row)
 }
 
+// numbers returns an array of a buffer's values, none of which is NULL. It takes the buffer over.
+func numbers(t arrow.DataType, n int, buffer *memory.Buffer) arrow.Array {
+	data := array.NewData(t, n, []*memory.Buffer{nil, buffer}, nil, 0, 0)
+	defer data.Release()
+	buffer.Release() // which data holds
+	return array.MakeFromData(data)
+}
+
 func taken[T arrow.FixedWidthType](m memory.Allocator, source arrow.Array, rows []uint32, values []T) arrow.Array {
 	buffer := memory.NewBufferWithAllocator(m.Allocate(len(rows)*int(unsafe.Sizeof(*new(T)))), m)
 	out := arrow.GetData[T](buffer.Bytes())
 	for i, r := range rows {
 		out[i] = values[r]
 	}
-	data := array.NewData(source.DataType(), len(rows), []*memory.Buffer{nil, buffer}, nil, 0, 0)
-	return array.MakeFromData(data)
+	return numbers(source.DataType(), len(rows), buffer)
 }

@@ -3,6 +3,8 @@ package keysort
 import (
 	"math/bits"
 	"slices"
+
+	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // entry is a row with the value that it is being sorted by.
@@ -63,6 +65,17 @@ func orderOfInt(v int64) uint64 { return uint64(v) ^ (1 << 63) }
 // Rows sorts rows, which index into keys and times, by key, then by each of times, and returns them; the slice is reused. Rows
 // that are equal in all keep the order in which they came.
 func Rows[K Ordered](rows []uint32, keys []K, times ...[]int64) []uint32 {
+	return RowsWith(&Scratch{}, rows, keys, times...)
+}
+
+// Scratch is memory for sorting numbers, which serves again.
+type Scratch struct{ packed, other []uint64 }
+
+// RowsWith is [Rows] with memory that it may use until it returns.
+func RowsWith[K Ordered](s *Scratch, rows []uint32, keys []K, times ...[]int64) []uint32 {
+	if keys, ok := any(keys).([]int64); ok && len(times) == 0 && s.rowsByInts(rows, keys) {
+		return rows
+	}
 	entries, scratch := make([]entry, len(rows)), make([]entry, len(rows))
 	for i, r := range rows {
 		entries[i].row = r
@@ -100,6 +113,39 @@ func Rows[K Ordered](rows []uint32, keys []K, times ...[]int64) []uint32 {
 		rows[i] = entries[i].row
 	}
 	return rows
+}
+
+// rowsByInts sorts rows by keys that lie so near each other that one fits eight bytes with the number of its row, or returns false.
+func (s *Scratch) rowsByInts(rows []uint32, keys []int64) bool {
+	if len(rows) == 0 {
+		return true
+	}
+	least, most := keys[rows[0]], keys[rows[0]]
+	for _, r := range rows {
+		least, most = min(least, keys[r]), max(most, keys[r])
+	}
+	width := bits.Len64(uint64(most) - uint64(least))
+	if width+rowBits > 64 {
+		return false
+	}
+	if len(rows) > len(s.packed) {
+		n := len(rows) + len(rows)/8 // others may be a little more
+		s.packed, s.other = uncleared.Make[uint64](n), uncleared.Make[uint64](n)
+	}
+	packed, ascends, last := s.packed[:len(rows)], true, uint64(0)
+	for i, r := range rows {
+		value := uint64(keys[r]) - uint64(least)
+		packed[i] = value<<rowBits | uint64(r)
+		ascends, last = ascends && value >= last, value
+	}
+	if ascends {
+		return true
+	}
+	packed, _ = sortDigits(packed, s.other[:len(rows)], width)
+	for i, v := range packed {
+		rows[i] = uint32(v)
+	}
+	return true
 }
 
 // ByTime sorts rows, which index into times, by time and returns them; the slice is reused.

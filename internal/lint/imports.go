@@ -10,7 +10,8 @@ import (
 // neighbours on a line do not import each other.
 func layers() map[string]int {
 	return map[string]int{
-		"feature": 0, "internal/behind": 0, "internal/disk": 0, "internal/filelock": 0, "internal/uncleared": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "internal/stages": 0, "proto/asof/v1": 0, "proto/feast/types": 0,
+		"internal/uncleared": -1,
+		"feature":            0, "internal/behind": 0, "internal/disk": 0, "internal/filelock": 0, "internal/interleave": 0, "internal/lint": 0, "internal/material": 0, "internal/memlimit": 0, "internal/nearest": 0, "internal/progress": 0, "internal/stages": 0, "proto/asof/v1": 0, "proto/feast/types": 0,
 		"expr": 1, "ondemand": 1, "internal/keysort": 1, "internal/parquetio": 1, "proto/feast/serving": 1,
 		"source": 2, "offline": 2, "online": 2, "aggregate": 2, "internal/tabular": 2,
 		"internal/simulate": 3,
