@@ -19,6 +19,9 @@ type arena struct {
 
 var _ memory.Allocator = (*arena)(nil)
 
+// newArena returns one with memory for so many bytes at once.
+func newArena(size int64) arena { return arena{memory: uncleared.Make[byte](int(size))} }
+
 // Allocate returns n bytes, of any content.
 func (a *arena) Allocate(n int) []byte {
 	size := (n + 63) &^ 63 // Arrow wants columns to begin at multiples of 64 bytes
@@ -74,6 +77,7 @@ func (m *batchMemory) Free([]byte) {
 
 // batchMemories are memories of batches that have been released; there are no more than have been in use at once.
 type batchMemories struct {
+	size int64 // of a new one
 	mu   sync.Mutex
 	free []*batchMemory
 }
@@ -84,7 +88,7 @@ func (m *batchMemories) get() *batchMemory {
 	defer m.mu.Unlock()
 	last := len(m.free) - 1
 	if last < 0 {
-		return &batchMemory{back: m}
+		return &batchMemory{arena: newArena(m.size), back: m}
 	}
 	b := m.free[last]
 	m.free = m.free[:last]

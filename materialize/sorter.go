@@ -62,8 +62,10 @@ func newSorter(view *feature.View, o sortOptions) sorter {
 }
 
 func newExternalSort[K keysort.Ordered](view *feature.View, o sortOptions, keysOf func([]arrow.Array, int) []K) *externalSort[K] {
-	return &externalSort[K]{sortOptions: o, view: view, schema: schemaOf(view), keysOf: keysOf,
+	s := &externalSort[K]{sortOptions: o, view: view, schema: schemaOf(view), keysOf: keysOf,
 		bucketBytes: max(1, min(bucketBytes, o.budget/16)), blockBytes: max(1, min(blockBytes, o.budget/8))}
+	s.batches.size = s.bucketBytes * 5 / 4 // some are larger than others
+	return s
 }
 
 // schemaOf returns the Arrow schema of the view's stored rows.
@@ -276,15 +278,18 @@ func (s *externalSort[K]) choose(some []arrow.RecordBatch, n int) *buckets[K] {
 	return b
 }
 
-// dealing is memory for dealing rows, of which some serves again.
+// dealing is memory for dealing batches, one after the other.
 type dealing struct {
-	dealt  *arena
-	bucket []uint16
+	dealt  *arena   // of their rows, in the order of their buckets
+	bucket []uint16 // of each row of one
 	order  []uint32
 }
 
 // deal puts the rows of a batch into the order of their buckets.
 func (s *externalSort[K]) deal(p piece, b *buckets[K], m *dealing) piece {
+	for _, c := range p.batch.Columns() {
+		c.NullN() // which an array counts when it is first asked, and those who sort units will ask at once
+	}
 	rows := int(p.batch.NumRows())
 	p.ends = make([]int32, b.count())
 	if b.count() == 1 {
@@ -318,7 +323,8 @@ func (s *externalSort[K]) deal(p piece, b *buckets[K], m *dealing) piece {
 	return p
 }
 
-// memoryOf returns the memory for rows that are joined, of which those in order are taken then: the arena's, unless there are lists, whose elements may be shared where all of them are NULL.
+// memoryOf returns the memory for rows that are read back and joined, from which they are then taken in order: the arena's, unless there are lists, of which what is taken may share the elements, where all of
+// these are NULL.
 func (s *externalSort[K]) memoryOf(a *arena) memory.Allocator {
 	for _, f := range s.schema.Fields() {
 		if f.Type.ID() == arrow.LIST {

@@ -177,7 +177,7 @@ type unitSpace struct {
 func (u unit[K]) rows() (arrow.RecordBatch, error) {
 	space, ok := u.sort.spaces.Get().(*unitSpace)
 	if !ok {
-		space = &unitSpace{}
+		space = &unitSpace{arena: newArena(u.sort.bucketBytes * 5 / 2)} // for what is read back, in part, and what is joined
 	}
 	m := u.sort.memoryOf(&space.arena)
 	of := stretches(nil, u.sort.kept, u.from, u.to)

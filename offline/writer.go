@@ -23,7 +23,7 @@ type Writer struct {
 // Write adds the rows of a batch. They have the view's columns (feature.View.Columns), in that order, and event times in
 // the run's range, and are sorted by key, event time and created time (NULL first), within the batch and from batch to
 // batch; rows that are equal in all of these stand in the order of their source. What is not so is refused with
-// ErrInternal, as keys and event times that are NULL are. The arrays must not change afterwards.
+// ErrInternal, as keys and event times that are NULL are. The batch is retained as long as it is read; its arrays must not change until then.
 func (w *Writer) Write(batch arrow.RecordBatch) error {
 	if err := w.ctx.Err(); err != nil {
 		return err

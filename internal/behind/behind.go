@@ -12,7 +12,8 @@ const (
 	// pieceBytes is what is written at a time, but for the first pieces: a small file needs little memory, which the system would have to clear.
 	pieceBytes      = 1 << 20
 	pieceBytesFirst = 1 << 16
-	// piecesMax bounds the pieces that there are: those that are filled, those that wait, and the one that is being written.
+	// piecesMax bounds the pieces that there are: those that are filled, those that wait, and the one that is being written. It is about a row group of some columns, so that one is encoded while
+	// the one before it is written.
 	piecesMax = 24
 )
 

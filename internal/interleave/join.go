@@ -19,8 +19,8 @@ type Part struct {
 // slice returns the rows as an array.
 func (p *Part) slice() arrow.Array { return array.NewSlice(p.Array, int64(p.From), int64(p.To)) }
 
-// Join returns the rows of parts, one at least and all of one type, as one array in memory of m. It shares no memory with them. One that has nothing but NULLs has memory of its own, as others may share
-// it ([Rows], [Take]).
+// Join returns the rows of parts, one at least and all of one type, one after the other, as an array that shares no memory with them. It lies in memory of m, unless it has nothing but NULLs: what [Rows]
+// and [Take] make of it may then share that.
 func Join(m memory.Allocator, parts []Part) (arrow.Array, error) {
 	switch parts[0].Array.(type) {
 	case *array.Int32:
