@@ -354,7 +354,9 @@ func takenColumns(m memory.Allocator, columns []arrow.Array, rows []uint32) []ar
 }
 
 // feeder returns one for another goroutine.
-func (s *externalSort[K]) feeder() feeder { return &sortFeeder[K]{sort: s, dealing: dealing{dealt: &arena{}}} }
+func (s *externalSort[K]) feeder() feeder {
+	return &sortFeeder[K]{sort: s, dealing: dealing{dealt: &arena{}}}
+}
 
 // sortFeeder deals the rows of one goroutine to buckets. It keeps or spills them in blocks.
 type sortFeeder[K keysort.Ordered] struct {
