@@ -47,3 +47,21 @@ func TestArena(t *testing.T) {
 		}
 	})
 }
+
+// TestBatchMemory: memory of a batch serves another one when the last of its columns has been given back, and not before.
+func TestBatchMemory(t *testing.T) {
+	all := batchMemories{size: 1 << 10}
+	m := all.get()
+	a, b := m.Allocate(100), m.Allocate(100)
+	m.Free(a)
+	if all.get() == m {
+		t.Error("memory serves another batch while a column lies in it")
+	}
+	m.Free(b)
+	if all.get() != m {
+		t.Error("memory that has been given back does not serve again")
+	}
+	if all.get() == m {
+		t.Error("memory serves two batches")
+	}
+}
