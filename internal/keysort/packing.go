@@ -348,7 +348,7 @@ func (p *keyPart) put(w *Words, chunks []chunk, row int) bool {
 			return false
 		}
 	}
-	return chunks[last].put(w, uint64(len(text)))
+	return chunks[last].put(w, uint64(lengthIn(len(chunks), len(text))))
 }
 
 // eights fills xs with what rows have for chunk k of so many.
@@ -362,7 +362,7 @@ func (p *keyPart) eights(xs []uint64, from, k, chunks int) {
 	offsets := p.offsets[from:][:len(xs)+1]
 	if k == chunks-1 {
 		for i := range xs {
-			xs[i] = uint64(offsets[i+1] - offsets[i])
+			xs[i] = uint64(lengthIn(chunks, int(offsets[i+1]-offsets[i])))
 		}
 		return
 	}
@@ -375,6 +375,10 @@ func (p *keyPart) eights(xs []uint64, from, k, chunks int) {
 		}
 	}
 }
+
+// lengthIn returns what so many chunks have as the length of a text. Of texts that go on behind the chunks only that is told: which is the greater is not seen
+// in their lengths.
+func lengthIn(chunks, size int) int { return min(size, 8*(chunks-1)+1) }
 
 // eightFrom returns eight bytes of a text as a number of the same order: those that it does not have are 0.
 func eightFrom(text []byte, at int) uint64 {

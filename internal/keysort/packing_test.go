@@ -177,6 +177,17 @@ func TestPackingOfNulls(t *testing.T) {
 	}
 }
 
+// TestPackingOfLongerTexts packs texts that go on where all of the packing's own end, of which the longer is not the greater.
+func TestPackingOfLongerTexts(t *testing.T) {
+	fields := []feature.Field{{Name: "t", Type: feature.Scalar(feature.String)}}
+	own := [][]any{{""}, {"a"}, {"user-0\x00\x00"}}
+	form := PackingOf(fields, columnsOf(fields, own), len(own)).Ints()
+	n := form.Of(columnsOf(fields, [][]any{own[2], {"user-0\x00\x00\x00\x00"}, {"user-0\x00\x00a"}, {"user-0\x00\x01"}}), 4)
+	if !(n[0] < n[1] && n[1] <= n[2] && n[2] <= n[3]) {
+		t.Errorf("numbers are %v", n)
+	}
+}
+
 // TestPackingByManyWorkers packs so many rows that several workers look at them, each of which sees the same key again and again.
 func TestPackingByManyWorkers(t *testing.T) {
 	const rows = 4 * dealMin
