@@ -96,6 +96,7 @@ type joiner[K keysort.Ordered] struct {
 	q       Question
 	o       Options
 	runs    []Run
+	order   []int // in which runs are read
 	form    keysort.Form[K]
 	columns []string // event time, created time: what the walk reads beside keys
 	out     *output
@@ -109,6 +110,7 @@ type joiner[K keysort.Ordered] struct {
 type shardMemory[K keysort.Ordered] struct {
 	horizon []int64
 	matches matches
+	pending pending[K]
 	hits    []int32 // sorted positions of rows that have a match
 	places  []uint32
 	next    []uint32 // for each block of places
@@ -119,7 +121,7 @@ type shardMemory[K keysort.Ordered] struct {
 }
 
 func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, form keysort.Form[K]) (*Answer, error) {
-	j := &joiner[K]{q: q, o: o, runs: runs, form: form}
+	j := &joiner[K]{q: q, o: o, runs: runs, order: newestFirst(runs), form: form}
 	if err := j.prepare(); err != nil {
 		return nil, err
 	}
@@ -173,20 +175,28 @@ func (j *joiner[K]) prepare() error {
 func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
 	sp, m := j.spineOf(rows, memory), memory.newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
 	spans := make([][]offline.Span, len(j.runs))
-	for r, run := range j.runs {
+	for _, r := range j.order {
+		run := j.runs[r]
 		if !j.reaches(run, sp) {
 			continue
 		}
 		if spans[r] = j.spans(run, sp); len(spans[r]) == 0 {
 			continue
 		}
+		part, best := memory.pending.pendingOf(&sp, m, run.Events(), max(pendingFew, rowsOf(spans[r])/rowsOfKeyMin))
+		if len(part.keys) < len(sp.keys) {
+			if spans[r] = j.spans(run, *part); len(spans[r]) == 0 {
+				continue
+			}
+		}
 		var h history[K]
 		var err error
-		if h, spans[r], err = j.readNear(ctx, run, sp, spans[r]); err != nil {
+		if h, spans[r], err = j.readNear(ctx, run, *part, spans[r]); err != nil {
 			return err
 		}
 		joining := j.o.Stats.Start(stages.Join)
-		walk(&sp, &h, int32(r), j.o.AsKnown && h.created != nil, m)
+		walk(part, &h, int32(r), j.o.AsKnown && h.created != nil, best)
+		memory.pending.settle(m)
 		joining.Stop(0, 0)
 		h.release()
 	}
@@ -200,6 +210,9 @@ func (j *joiner[K]) reaches(run Run, sp spine[K]) bool {
 
 // spans returns the rows of run that lie in pages which can hold one of sp's keys. It asks for the pages only if the run as a whole can.
 func (j *joiner[K]) spans(run Run, sp spine[K]) []offline.Span {
+	if len(sp.keys) == 0 {
+		return nil
+	}
 	min, max, _ := run.FirstKeyBounds()
 	whole := j.holding([]offline.Page{{From: 0, To: run.Rows(), Min: min, Max: max}}, sp)
 	if len(whole) == 0 {
@@ -237,10 +250,12 @@ func (j *joiner[K]) holding(pages []offline.Page, sp spine[K]) []offline.Span {
 	return spans
 }
 
+// rowsOfKeyMin is how many rows of pages there must be for each row of the spine: of fewer, all times are read sooner than some are left out.
+const rowsOfKeyMin = 64
+
 // readNear returns those of the rows of spans for the walk which have sp's keys, and where they are, as far as it pays to leave others out. The caller
 // releases them.
 func (j *joiner[K]) readNear(ctx context.Context, run Run, sp spine[K], spans []offline.Span) (history[K], []offline.Span, error) {
-	const rowsOfKeyMin = 64 // of spans, for each row of the spine: below, times are read sooner than left out
 	rows := rowsOf(spans)
 	if rows < rowsOfKeyMin*len(sp.keys) {
 		h, err := j.read(ctx, run, spans)

@@ -338,6 +338,12 @@ func randomRows(t *rapid.T, view *feature.View) []testRow {
 			}
 		}
 	}
+	switch rapid.IntRange(0, 3).Draw(t, "order") {
+	case 0: // runs of a history that grows
+		slices.SortStableFunc(rows, func(a, b testRow) int { return cmp.Compare(a.event, b.event) })
+	case 1: // of one that was filled in backwards
+		slices.SortStableFunc(rows, func(a, b testRow) int { return cmp.Compare(b.event, a.event) })
+	}
 	return rows
 }
 

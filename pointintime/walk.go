@@ -62,10 +62,18 @@ func (m *shardMemory[K]) newMatches(rows int, created bool) *matches {
 }
 
 // offer makes row r of run the answer of spine row s unless a better one is known: one of a greater event time, or of an
-// equal event time and greater created time. Runs are offered in source order, so of equals the last stays.
+// equal event time and greater created time. Of equals the one of the last run stays: they are in source order.
 func (m *matches) offer(s int, run int32, h []int64, created []int64, r int) {
 	if m.run[s] >= 0 {
-		if h[r] < m.events[s] || (h[r] == m.events[s] && created != nil && created[r] < m.created[s]) {
+		switch {
+		case h[r] < m.events[s]:
+			return
+		case h[r] > m.events[s]:
+		case created != nil && created[r] != m.created[s]:
+			if created[r] < m.created[s] {
+				return
+			}
+		case run < m.run[s]:
 			return
 		}
 	}
