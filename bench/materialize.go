@@ -71,8 +71,8 @@ func (b *bench) besideMaterialize(ctx context.Context, r *report, name, what str
 	return err
 }
 
-// benchIncremental measures runs that find 0.1 % of new rows, and publish what has changed, in turn with runs over all rows, which publish all; in the
-// end both histories must hold the same.
+// benchIncremental measures runs that find 0.1 % of new rows, and publish what has changed, in turn with runs over all rows, which publish all; and runs to
+// which the same rows come late, as they have gone beyond their times before. In the end all histories must hold the same.
 func benchIncremental(ctx context.Context, b *bench, r *report) error {
 	source, err := b.sourceTask(ctx)
 	if err != nil {
@@ -84,33 +84,37 @@ func benchIncremental(ctx context.Context, b *bench, r *report) error {
 	if err := linkProject(source.Data, full.Data); err != nil {
 		return err
 	}
-	incremental := full
-	incremental.Out, incremental.Keep = b.output("kept"), true
-	if err := os.RemoveAll(incremental.Out); err != nil {
-		return err
+	fresh, late := full, full
+	fresh.Out, fresh.Keep, fresh.Until = b.output("fresh"), true, sourceFiles
+	late.Out, late.Keep = b.output("late"), true
+	for _, t := range []task{fresh, late} {
+		if err := os.RemoveAll(t.Out); err != nil {
+			return err
+		}
+		if _, err := measure(ctx, t); err != nil {
+			return err
+		}
 	}
-	if _, err := measure(ctx, incremental); err != nil {
-		return err
-	}
-	added := 0
 	figures, err := b.inTurn(ctx, []contender{
 		{name: "full run", once: doing(full)},
-		{name: "incremental run", once: func(ctx context.Context) (figure, error) {
-			added++
-			name := filepath.Join(full.Data, "source", fmt.Sprintf("added-%02d.parquet", added))
-			if err := full.Shape.sourceFile(name, sourceFiles+added-1, full.Shape.Rows/1000); err != nil {
+		{name: "run with new rows", once: func(ctx context.Context) (figure, error) {
+			name := filepath.Join(full.Data, "source", fmt.Sprintf("%03d.parquet", fresh.Until))
+			if err := full.Shape.sourceFile(name, fresh.Until, full.Shape.Rows/1000); err != nil {
 				return figure{}, err
 			}
-			return measure(ctx, incremental)
+			fresh.Until++
+			return measure(ctx, fresh)
 		}},
+		{name: "run with late rows", once: doing(late)},
 	})
 	if err != nil {
 		return err
 	}
-	figures[0].Count, figures[1].Count = int64(full.Shape.Rows), int64(full.Shape.Rows/1000)
+	figures[0].Count = int64(full.Shape.Rows)
 	r.show("full run", figures[0], "rows")
 	r.show("run with 0.1 % of new rows", figures[1], "rows")
-	if err := sameHistory(ctx, full, incremental); err != nil {
+	r.show("run with as many late rows", figures[2], "rows")
+	if err := sameHistory(ctx, full, fresh, late); err != nil {
 		r.unequal("incremental")
 		return err
 	}
@@ -118,21 +122,24 @@ func benchIncremental(ctx context.Context, b *bench, r *report) error {
 	return nil
 }
 
-// sameHistory fails unless two warehouses hold the same rows, once the first of them has been made anew.
-func sameHistory(ctx context.Context, a, b task) error {
-	if _, err := measure(ctx, a); err != nil {
+// sameHistory fails unless the warehouses of all tasks hold the same rows, once the first of them has been made anew.
+func sameHistory(ctx context.Context, tasks ...task) error {
+	if _, err := measure(ctx, tasks[0]); err != nil {
 		return err
 	}
-	var sums [2]figure
-	for i, t := range []task{a, b} {
+	var first figure
+	for i, t := range tasks {
 		t.Do = "digest"
-		var err error
-		if sums[i], err = measure(ctx, t); err != nil {
+		sum, err := measure(ctx, t)
+		if err != nil {
 			return err
 		}
-	}
-	if sums[0].outcome != sums[1].outcome {
-		return fmt.Errorf("%w: %d rows with the digest %s, and %d with %s", errUnequal, sums[0].Count, sums[0].Digest, sums[1].Count, sums[1].Digest)
+		if i == 0 {
+			first = sum
+		}
+		if sum.outcome != first.outcome {
+			return fmt.Errorf("%w: %d rows with the digest %s, and %d with %s", errUnequal, first.Count, first.Digest, sum.Count, sum.Digest)
+		}
 	}
 	return nil
 }
@@ -193,15 +200,17 @@ views:
 	return outcome{Count: int64(t.Shape.Rows)}, nil
 }
 
+// stretch is the length of the event times of one file of a source, in microseconds.
+func (s shape) stretch() int64 { return int64(s.Days) * dayMicros / sourceFiles }
+
 // sourceFile writes so many rows of random keys and times, in no order, which lie in the n-th stretch of the source's time. No two have the
 // same time.
 func (s shape) sourceFile(path string, n, rows int) error {
-	length := int64(s.Days) * dayMicros / sourceFiles
-	step := length / int64(rows)
+	step := s.stretch() / int64(rows)
 	return writeFile(path, s.views()[0].Columns(), rows, func(b *array.RecordBuilder, emit func() error) error {
 		for i := range rows {
 			// A prime that does not divide the number of rows leads to each of them once.
-			at := int64(start()) + int64(n)*length + int64(i)*15_485_863%int64(rows)*step
+			at := int64(start()) + int64(n)*s.stretch() + int64(i)*15_485_863%int64(rows)*step
 			b.Field(0).(*array.Int64Builder).Append(keyOf(int(mix(n, i) % uint64(s.Keys))))
 			b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp(at))
 			for f := range s.Features {
@@ -232,6 +241,11 @@ func taskMaterialize(ctx context.Context, t task) (o outcome, err error) {
 		return o, err
 	}
 	engine := &materialize.Engine{Offline: store, Memory: t.Memory, Version: "bench"}
+	if t.Until > 0 {
+		engine.Now = func() time.Time {
+			return start().Add(time.Duration(int64(t.Until)*t.Shape.stretch()-1) * time.Microsecond).Std()
+		}
+	}
 	if t.Publish {
 		if engine.Online, err = online.Open(filepath.Join(t.Out, onlineName), online.Options{Logger: quiet()}); err != nil {
 			return o, err

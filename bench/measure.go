@@ -26,6 +26,7 @@ type task struct {
 	Memory   int64  // bytes; 0 is the operation's default
 	Keep     bool   // what is at Out, and go on from there
 	Publish  bool   // to an online store beside the history, as asof materialize does
+	Until    int    // the time is just before the end of so many stretches of the source; 0: the clock's
 	Defaults bool   // Badger's options, not those of asof
 	Limit    string // the name of one
 	Shape    shape  // of the data
