@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
+	"github.com/asof-store/asof/internal/disk"
 	"github.com/asof-store/asof/internal/interleave"
 )
 
@@ -49,7 +50,7 @@ func spillPieces(dir string, schema *arrow.Schema, pieces []piece, buckets int) 
 }
 
 func (s *spill) write(schema *arrow.Schema, buckets int) error {
-	out := &counting{out: bufio.NewWriterSize(s.file, 1<<20)}
+	out := &counting{out: bufio.NewWriterSize(disk.InPieces{To: s.file}, 64<<10)}
 	w := ipc.NewWriter(out, ipc.WithSchema(schema))
 	if err := w.Write(s.pieces[0].batch.NewSlice(0, 0)); err != nil { // writes the schema before it
 		return err

@@ -91,7 +91,7 @@ type durableFile struct {
 
 // Write writes to the file.
 func (f *durableFile) Write(b []byte) (int, error) {
-	n, err := f.File.Write(b)
+	n, err := disk.InPieces{To: f.File}.Write(b)
 	f.syncer.Wrote(f.File, n)
 	return n, unavailable(err)
 }
@@ -105,11 +105,14 @@ func (f *durableFile) Close() error {
 		return nil
 	}
 	f.shut = true
-	if err := errors.Join(f.syncer.Wait(), f.Sync(), f.File.Close()); err != nil {
+	if err := errors.Join(f.flush(), f.File.Close()); err != nil {
 		return unavailable(err)
 	}
 	return f.step(f.kind, true)
 }
+
+// flush returns when all that was written is durable.
+func (f *durableFile) flush() error { return unavailable(errors.Join(f.syncer.Wait(), f.Sync())) }
 
 // abandon closes the file as it is; the caller has met an error already.
 func (f *durableFile) abandon() {

@@ -2,12 +2,14 @@ package offline
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/behind"
@@ -39,6 +41,7 @@ type output struct {
 	buffer  buffer
 	parquet *parquetio.Writer
 	group   int64 // bytes of the file's last row group
+	ending  *ending
 
 	done  []iceberg.DataFile
 	total int64 // rows in done files and pending
@@ -194,47 +197,93 @@ func (o *output) openFile() error {
 	return nil
 }
 
-// closeFile ends the current file and makes it durable. A crash before the commit leaves the file to the next run's
-// clearing up.
+// ending is a file to whose buffer all has been written.
+type ending struct {
+	file   *durableFile
+	buffer buffer
+	behind errgroup.Group // is at work on it while the next file is written
+}
+
+// closeFile ends the current file, which is durable once it is settled. A crash before the commit leaves the file to the next run's clearing up.
 func (o *output) closeFile() error {
 	if o.file == nil {
 		return nil
 	}
 	stats, err := o.parquet.Close()
-	if err == nil {
-		err = o.buffer.Finish()
-	}
-	path := o.file.Name()
-	if err == nil {
-		clock := o.stats.Start(stages.Commit)
-		err = o.file.Close()
-		clock.Stop(0, 0)
-	}
 	if err != nil {
-		o.abandon()
-		return feature.Errorf(feature.KindOf(err), "view %s: writing %s: %w", o.run.view, path, err)
+		return o.fault(o.file, err)
 	}
-	o.file, o.parquet, o.group = nil, nil, 0
-	df, err := dataFileOf(path, stats, o.columns, o.spec, o.orderID)
+	if err := o.settle(); err != nil {
+		return err
+	}
+	e := &ending{file: o.file, buffer: o.buffer}
+	o.ending, o.file, o.buffer, o.parquet, o.group = e, nil, nil, nil, 0
+	df, err := dataFileOf(e.file.Name(), stats, o.columns, o.spec, o.orderID)
+	if err != nil {
+		return err
+	}
 	o.done = append(o.done, df)
-	return err
+	if !o.run.store.writesBehind() {
+		return o.settle()
+	}
+	e.behind.Go(func() error {
+		if err := e.buffer.Finish(); err != nil {
+			return err
+		}
+		return e.file.flush()
+	})
+	return nil
 }
 
-// close writes what is pending; the files are then in done.
+// settle closes the file that was ended last, and returns when it is durable.
+func (o *output) settle() error {
+	e := o.ending
+	if e == nil {
+		return nil
+	}
+	clock := o.stats.Start(stages.Commit)
+	defer clock.Stop(0, 0)
+	err := e.behind.Wait()
+	if err == nil {
+		err = e.buffer.Finish()
+	}
+	if err == nil {
+		err = e.file.Close()
+	}
+	if err != nil {
+		return o.fault(e.file, err)
+	}
+	o.ending = nil
+	return nil
+}
+
+// fault names the file of an error.
+func (o *output) fault(f *durableFile, err error) error {
+	return feature.Errorf(feature.KindOf(err), "view %s: writing %s: %w", o.run.view, f.Name(), err)
+}
+
+// close writes what is pending; the files are then durable, and in done.
 func (o *output) close() error {
 	for o.rows > 0 { // a flush can leave rows for another file
 		if err := o.flush(); err != nil {
 			return err
 		}
 	}
-	return o.closeFile()
+	if err := o.closeFile(); err != nil {
+		return err
+	}
+	return o.settle()
 }
 
-// abandon closes an open file after an error.
+// abandon closes open files after an error.
 func (o *output) abandon() {
 	if o.file != nil {
 		_ = o.buffer.Finish() // there is an error already
 		o.file.abandon()
+	}
+	if e := o.ending; e != nil {
+		_ = errors.Join(e.behind.Wait(), e.buffer.Finish())
+		e.file.abandon()
 	}
 }
 
@@ -244,10 +293,16 @@ type buffer interface {
 	Finish() error // writes what is left; it may be called again
 }
 
-// buffer returns one that writes to f, behind its caller on a real disk. Others are those of tests, and want the same operations in the same order each
-// time.
+// writesBehind reports whether data files are written behind those who write them: on a real disk. Others are those of tests, and want the same operations
+// in the same order each time.
+func (s *Store) writesBehind() bool {
+	_, real := s.opts.Disk.(disk.OS)
+	return real
+}
+
+// buffer returns one that writes to f.
 func (s *Store) buffer(f io.Writer) buffer {
-	if _, real := s.opts.Disk.(disk.OS); real {
+	if s.writesBehind() {
 		return behind.NewWriter(f)
 	}
 	return inTurn{bufio.NewWriterSize(f, 1<<20)}

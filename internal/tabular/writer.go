@@ -252,7 +252,7 @@ type sink struct {
 }
 
 func (s *sink) Write(b []byte) (int, error) {
-	n, err := s.out.Write(b)
+	n, err := disk.InPieces{To: s.out}.Write(b)
 	s.size += int64(n)
 	s.syncer.Wrote(s.out, n)
 	if err != nil && s.failed == nil {
