@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/feature"
@@ -65,6 +64,11 @@ func newExternalSort[K keysort.Ordered](view *feature.View, o sortOptions, keysO
 	s := &externalSort[K]{sortOptions: o, view: view, schema: schemaOf(view), keysOf: keysOf,
 		bucketBytes: max(1, min(bucketBytes, o.budget/16)), blockBytes: max(1, min(blockBytes, o.budget/8))}
 	s.batches.size = s.bucketBytes * 5 / 4 // some are larger than others
+	heads := len(view.Keys) + 1
+	if view.HasCreatedTime {
+		heads++
+	}
+	s.head = arrow.NewSchema(s.schema.Fields()[:heads], nil)
 	return s
 }
 
@@ -95,6 +99,7 @@ type externalSort[K keysort.Ordered] struct {
 	sortOptions
 	view   *feature.View
 	schema *arrow.Schema
+	head   *arrow.Schema // of the columns that rows are sorted by, which come first
 	keysOf func([]arrow.Array, int) []K
 
 	bucketBytes, blockBytes int64 // see the constants; less where the budget is small
@@ -282,11 +287,11 @@ func (s *externalSort[K]) choose(some []arrow.RecordBatch, n int) *buckets[K] {
 type dealing struct {
 	dealt  *arena   // of their rows, in the order of their buckets
 	bucket []uint16 // of each row of one
-	order  []uint32
+	places []uint32 // that its rows get
 }
 
 // deal puts the rows of a batch into the order of their buckets.
-func (s *externalSort[K]) deal(p piece, b *buckets[K], m *dealing) piece {
+func (s *externalSort[K]) deal(p piece, b *buckets[K], m *dealing) (piece, error) {
 	for _, c := range p.batch.Columns() {
 		c.NullN() // which an array counts when it is first asked, and those who sort units will ask at once
 	}
@@ -294,11 +299,11 @@ func (s *externalSort[K]) deal(p piece, b *buckets[K], m *dealing) piece {
 	p.ends = make([]int32, b.count())
 	if b.count() == 1 {
 		p.ends[0] = int32(rows)
-		return p
+		return p, nil
 	}
 	clock := s.stats.Start(stages.Sort)
 	h := s.headOf(p.batch)
-	m.bucket, m.order = sized(m.bucket, rows), sized(m.order, rows)
+	m.bucket, m.places = sized(m.bucket, rows), sized(m.places, rows)
 	for i, key := range h.Keys {
 		at := b.of(key, &h, i)
 		m.bucket[i] = uint16(at)
@@ -312,15 +317,19 @@ func (s *externalSort[K]) deal(p piece, b *buckets[K], m *dealing) piece {
 		p.ends[i] = sum
 	}
 	for i, at := range m.bucket {
-		m.order[next[at]] = uint32(i)
+		m.places[i] = uint32(next[at])
 		next[at]++
 	}
 	if !slices.IsSorted(m.bucket) {
-		defer p.batch.Release()
-		p.batch = taken(m.dealt, p.batch, m.order)
+		dealt, err := placed(s.schema, []stretch{{batch: p.batch, to: p.batch.NumRows()}}, m.places, m.dealt, memory.DefaultAllocator)
+		if err != nil {
+			return piece{}, err
+		}
+		p.batch.Release()
+		p.batch = dealt
 	}
 	clock.Stop(0, 0)
-	return p
+	return p, nil
 }
 
 // memoryOf returns the memory for rows that are read back and joined, from which they are then taken in order: the arena's, unless there are lists, of which what is taken may share the elements, where all of
@@ -332,17 +341,6 @@ func (s *externalSort[K]) memoryOf(a *arena) memory.Allocator {
 		}
 	}
 	return a
-}
-
-// taken returns the given rows of a batch, in memory of m.
-func taken(m memory.Allocator, batch arrow.RecordBatch, rows []uint32) arrow.RecordBatch {
-	columns := takenColumns(m, batch.Columns(), rows)
-	defer func() {
-		for _, c := range columns {
-			c.Release() // which the batch holds
-		}
-	}()
-	return array.NewRecordBatch(batch.Schema(), columns, int64(len(rows)))
 }
 
 func takenColumns(m memory.Allocator, columns []arrow.Array, rows []uint32) []arrow.Array {
@@ -371,7 +369,11 @@ func (f *sortFeeder[K]) add(ctx context.Context, place int64, batch arrow.Record
 	p := piece{place: place, batch: batch, bytes: recordBytes(batch)}
 	b, pieces := f.sort.admit(p)
 	for _, p := range pieces {
-		f.block = append(f.block, f.sort.deal(p, b, &f.dealing))
+		p, err := f.sort.deal(p, b, &f.dealing)
+		if err != nil {
+			return err
+		}
+		f.block = append(f.block, p)
 		f.bytes += p.bytes
 		if f.bytes >= f.sort.blockBytes {
 			if err := f.flush(ctx); err != nil {

@@ -110,8 +110,18 @@ func stretches(some []stretch, pieces []piece, from, to int) []stretch {
 // slice returns the rows as a batch.
 func (s *stretch) slice() arrow.RecordBatch { return s.batch.NewSlice(s.from, s.to) }
 
-// joined returns the rows of stretches, one at least, as one batch in memory of m.
+// joined returns the rows of stretches, one at least, as one batch in memory of m: the columns that schema begins with.
 func joined(schema *arrow.Schema, of []stretch, m memory.Allocator) (arrow.RecordBatch, error) {
+	return eachColumn(schema, of, func(parts []interleave.Part) (arrow.Array, error) { return interleave.Join(m, parts) })
+}
+
+// placed is joined, with each row at its place, counted from the first row to the last. What has to be joined first lies in scratch meanwhile.
+func placed(schema *arrow.Schema, of []stretch, places []uint32, m, scratch memory.Allocator) (arrow.RecordBatch, error) {
+	return eachColumn(schema, of, func(parts []interleave.Part) (arrow.Array, error) { return interleave.Put(m, scratch, parts, places) })
+}
+
+// eachColumn returns a batch of what one makes of the parts of each column.
+func eachColumn(schema *arrow.Schema, of []stretch, one func([]interleave.Part) (arrow.Array, error)) (arrow.RecordBatch, error) {
 	rows := int64(0)
 	for i := range of {
 		rows += of[i].to - of[i].from
@@ -122,10 +132,15 @@ func joined(schema *arrow.Schema, of []stretch, m memory.Allocator) (arrow.Recor
 			parts[i] = interleave.Part{Array: of[i].batch.Column(c), From: int(of[i].from), To: int(of[i].to)}
 		}
 		var err error
-		if columns[c], err = interleave.Join(m, parts); err != nil {
+		if columns[c], err = one(parts); err != nil {
 			return nil, feature.Errorf(feature.ErrInvalid, "sorting: joining rows of column %s: %w", schema.Field(c).Name, err)
 		}
 	}
+	defer func() {
+		for _, c := range columns {
+			c.Release() // which the batch holds
+		}
+	}()
 	return array.NewRecordBatch(schema, columns, rows), nil
 }
 

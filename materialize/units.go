@@ -21,7 +21,11 @@ func (s *externalSort[K]) sorted(ctx context.Context, workers int, through func(
 		b, pieces := s.settle(s.total)
 		m := &dealing{dealt: &arena{}}
 		for _, p := range pieces {
-			s.kept = append(s.kept, s.deal(p, b, m))
+			p, err := s.deal(p, b, m)
+			if err != nil {
+				return err
+			}
+			s.kept = append(s.kept, p)
 		}
 	}
 	units, err := s.units(ctx, 0)
@@ -171,13 +175,14 @@ func (s *externalSort[K]) split(ctx context.Context, bucket, n int) (*externalSo
 type unitSpace struct {
 	arena // of its rows as they were
 	orderScratch
+	places []uint32
 }
 
 // rows returns the unit's rows in order; nil where it has none.
 func (u unit[K]) rows() (arrow.RecordBatch, error) {
 	space, ok := u.sort.spaces.Get().(*unitSpace)
 	if !ok {
-		space = &unitSpace{arena: newArena(u.sort.bucketBytes * 5 / 2)} // for what is read back, in part, and what is joined
+		space = &unitSpace{arena: newArena(u.sort.bucketBytes * 3 / 2)} // for what is read back, most of it at times, and what rows are sorted by
 	}
 	m := u.sort.memoryOf(&space.arena)
 	of := stretches(nil, u.sort.kept, u.from, u.to)
@@ -194,16 +199,31 @@ func (u unit[K]) rows() (arrow.RecordBatch, error) {
 	}
 	clock := u.sort.stats.Start(stages.Sort)
 	slices.SortStableFunc(of, func(a, b stretch) int { return cmp.Compare(a.place, b.place) })
-	batch, err := joined(u.sort.schema, of, m)
+	head, err := joined(u.sort.head, of, m)
 	if err != nil {
 		return nil, err
 	}
-	order := sortedOrder(u.sort.headOf(batch), &space.orderScratch)
-	if !slices.IsSorted(order) {
-		batch = taken(u.sort.batches.get(), batch, order)
+	order := sortedOrder(u.sort.headOf(head), &space.orderScratch)
+	var batch arrow.RecordBatch
+	if slices.IsSorted(order) {
+		batch, err = joined(u.sort.schema, of, m)
+	} else {
+		batch, err = placed(u.sort.schema, of, space.placesOf(order), u.sort.batches.get(), m)
 		space.forget()
 		u.sort.spaces.Put(space)
 	}
+	if err != nil {
+		return nil, err
+	}
 	clock.Stop(batch.NumRows(), recordBytes(batch))
 	return batch, nil
+}
+
+// placesOf returns the place of each row in their order.
+func (u *unitSpace) placesOf(order []uint32) []uint32 {
+	u.places = sized(u.places, len(order))
+	for i, row := range order {
+		u.places[row] = uint32(i)
+	}
+	return u.places
 }

@@ -60,19 +60,7 @@ func checkTake(t *rapid.T, source arrow.Array) {
 // looked at again: what is all NULL has to have its own.
 func TestJoin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		typ := feature.Type{Kind: feature.Kind(rapid.IntRange(int(feature.Bool), int(feature.Timestamp)).Draw(t, "kind")), List: rapid.Bool().Draw(t, "list")}
-		var parts []Part
-		for range rapid.IntRange(1, 4).Draw(t, "parts") {
-			whole := randomArray(t, typ, 10)
-			switch rapid.IntRange(0, 2).Draw(t, "nulls") {
-			case 0:
-				whole = array.MakeArrayOfNull(memory.DefaultAllocator, typ.Arrow(), 10)
-			case 1:
-				whole = withoutNulls(whole)
-			}
-			from := rapid.IntRange(0, whole.Len()).Draw(t, "from")
-			parts = append(parts, Part{whole, from, rapid.IntRange(from, whole.Len()).Draw(t, "to")})
-		}
+		typ, parts := randomParts(t)
 		m := &forgetful{}
 		got, err := Join(m, parts)
 		if err != nil {
@@ -97,6 +85,64 @@ func TestJoin(t *testing.T) {
 			m.forget()
 		}
 	})
+}
+
+// TestPut holds rows that were put where they belong against those of the parts, when the memory is filled with garbage in which some were joined first.
+func TestPut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		typ, parts := randomParts(t)
+		var places []uint32
+		for _, p := range parts {
+			for range p.To - p.From {
+				places = append(places, uint32(len(places)))
+			}
+		}
+		places = rapid.Permutation(places).Draw(t, "places")
+		m, scratch := &forgetful{}, &forgetful{}
+		got, err := Put(m, scratch, parts, places)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !typ.List { // of which what is taken shares the elements
+			scratch.forget()
+		}
+		if got.Len() != len(places) || !arrow.TypeEqual(got.DataType(), typ.Arrow()) {
+			t.Fatalf("%d rows of %s, want %d of %s", got.Len(), got.DataType(), len(places), typ)
+		}
+		for _, p := range parts {
+			for row := p.From; row < p.To; row++ {
+				at := int(places[0])
+				places = places[1:]
+				if !array.SliceApproxEqual(got, int64(at), int64(at+1), p.Array, int64(row), int64(row+1), array.WithNaNsEqual(true)) {
+					t.Fatalf("row %d: got %s, want %s", at, got.ValueStr(at), p.Array.ValueStr(row))
+				}
+			}
+		}
+		if got.NullN() == 0 && len(m.given) == 0 && got.Len() > 0 && numeric(typ) {
+			t.Error("numbers do not have memory of the allocator")
+		}
+	})
+}
+
+func numeric(t feature.Type) bool {
+	return !t.List && t.Kind != feature.Bool && t.Kind != feature.String && t.Kind != feature.Bytes
+}
+
+// randomParts draws parts of arrays that have no NULLs, some, or nothing else.
+func randomParts(t *rapid.T) (typ feature.Type, parts []Part) {
+	typ = feature.Type{Kind: feature.Kind(rapid.IntRange(int(feature.Bool), int(feature.Timestamp)).Draw(t, "kind")), List: rapid.Bool().Draw(t, "list")}
+	for range rapid.IntRange(1, 4).Draw(t, "parts") {
+		whole := randomArray(t, typ, 10)
+		switch rapid.IntRange(0, 2).Draw(t, "nulls") {
+		case 0:
+			whole = array.MakeArrayOfNull(memory.DefaultAllocator, typ.Arrow(), 10)
+		case 1:
+			whole = withoutNulls(whole)
+		}
+		from := rapid.IntRange(0, whole.Len()).Draw(t, "from")
+		parts = append(parts, Part{whole, from, rapid.IntRange(from, whole.Len()).Draw(t, "to")})
+	}
+	return typ, parts
 }
 
 // withoutNulls returns the rows of an array that are not NULL.
