@@ -292,9 +292,7 @@ type dealing struct {
 
 // deal puts the rows of a batch into the order of their buckets.
 func (s *externalSort[K]) deal(p piece, b *buckets[K], m *dealing) (piece, error) {
-	for _, c := range p.batch.Columns() {
-		c.NullN() // which an array counts when it is first asked, and those who sort units will ask at once
-	}
+	defer func() { countNulls(p.batch) }()
 	rows := int(p.batch.NumRows())
 	p.ends = make([]int32, b.count())
 	if b.count() == 1 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/internal/keysort"
@@ -48,6 +49,16 @@ func (s *externalSort[K]) sorted(ctx context.Context, workers int, through func(
 		}
 		return nil
 	})
+}
+
+// countNulls has the columns of a batch, and the elements of lists, count their NULLs, which they do when they are first asked: those who sort units will ask at once.
+func countNulls(batch arrow.RecordBatch) {
+	for _, c := range batch.Columns() {
+		c.NullN()
+		if list, ok := c.(*array.List); ok {
+			list.ListValues().NullN()
+		}
+	}
 }
 
 // unit is a bucket or some that follow each other, which are sorted as a whole.
