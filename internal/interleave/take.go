@@ -71,7 +71,7 @@ func Put(m, scratch memory.Allocator, parts []Part, places []uint32) (arrow.Arra
 		}
 	}
 	source := parts[0].slice()
-	if len(parts) > 1 {
+	if len(parts) > 1 || allNull(source) { // which Take would share
 		var err error
 		if source, err = Join(scratch, parts); err != nil {
 			return nil, err
