@@ -84,6 +84,9 @@ func (v *View) Horizon(q Time) Time {
 	return h
 }
 
+// Immediate reports whether rows are visible from their own event time on: Horizon(q) is q for every q.
+func (v *View) Immediate() bool { return v.Delay == 0 && v.Granularity == 0 && !v.StrictlyBefore }
+
 // VisibleFrom returns the earliest as-of time at which a row, or a tile, with the given event time is visible: the least q with
 // event <= Horizon(q); [MaxTime] where that lies beyond the end of time.
 func (v *View) VisibleFrom(event Time) Time {

@@ -137,6 +137,9 @@ func TestVisibleFrom(t *testing.T) {
 			for _, strict := range []bool{false, true} {
 				v := View{Granularity: granularity, Delay: delay, StrictlyBefore: strict}
 				for event := Time(-31); event < 31; event++ {
+					if v.Immediate() && v.Horizon(event) != event {
+						t.Errorf("%+v: rows are said to be visible immediately, and the horizon of %d is %d", v, event, v.Horizon(event))
+					}
 					if q := v.VisibleFrom(event); event > v.Horizon(q) || event <= v.Horizon(q-1) {
 						t.Errorf("%+v: event %d is said to be visible from %d, whose horizon is %d, and %d before", v, event, q, v.Horizon(q), v.Horizon(q-1))
 					}

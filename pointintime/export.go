@@ -66,7 +66,7 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 	if err := e.prepare(ctx, reader); err != nil {
 		return nil, err
 	}
-	writer, err := tabular.Create(outPath, e.schema, tabular.WriterOptions{Step: o.Step})
+	writer, err := tabular.Create(outPath, e.schema, tabular.WriterOptions{Step: o.Step, Parts: e.parts})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,9 @@ type export struct {
 	taken      []feature.Field // of the spine: key columns, then request fields
 	spine      *arrow.Schema
 	schema     *arrow.Schema // of the output
+	parts      []int         // numbers of its columns that are written on their own; nil: all are written at once
 	report     *report
+	spare      Spare
 	total      int64
 }
 
@@ -200,7 +202,7 @@ func (e *export) checkSpine(spine *arrow.Schema) error {
 		}
 		fields = append(fields, arrow.Field{Name: c.Name, Type: e.typeOf(c).Arrow(), Nullable: true})
 	}
-	e.schema = arrow.NewSchema(fields, nil)
+	e.schema, e.parts = arrow.NewSchema(fields, nil), e.partsOf()
 	return e.svc.CheckNames(e.o.FullNames, taken...)
 }
 
@@ -338,12 +340,16 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader,
 	}
 	answers, orders := make([]*Answer, len(e.svc.Refs)), map[string]*Order{}
 	e.report.begin(times.(*array.Timestamp))
-	// An answer is counted beside the join of the next view or the write.
-	counting := new(errgroup.Group)
-	defer func() { err = errors.Join(err, counting.Wait()) }()
+	inParts := writer.Parts() > 1
+	// The spine is written beside the join of the first view, and an answer is counted and written beside that of the next one.
+	using := new(errgroup.Group)
+	defer func() { err = cmp.Or(err, using.Wait()) }()
+	if inParts {
+		using.Go(func() error { return e.write(ctx, c, reader, 0, nil, writer) })
+	}
 	for i := range e.svc.Refs {
 		ref := &e.svc.Refs[i]
-		q := Question{View: ref.View, Features: ref.Lookups(), Times: times.(*array.Timestamp)}
+		q := Question{View: ref.View, Features: ref.Lookups(), Times: times.(*array.Timestamp), Spare: &e.spare}
 		for _, name := range ref.KeyColumns {
 			q.Keys = append(q.Keys, taken[name])
 		}
@@ -356,22 +362,41 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader,
 		if err != nil {
 			return err
 		}
-		if err := counting.Wait(); err != nil {
+		if err := using.Wait(); err != nil {
 			return err
 		}
-		if i > 0 && !e.o.WithFeatureTimes {
-			counted := answers[i-1] // of whose times there is no use from here on
-			q.Order.times, counted.EventTimes, counted.CreatedTimes, counted.Known = counted.EventTimes, nil, nil, nil
+		if i > 0 {
+			e.leave(answers[i-1], inParts)
 		}
-		counting = new(errgroup.Group)
-		counting.Go(func() error { return e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark) })
-		answers[i] = answer
+		answers[i], using = answer, new(errgroup.Group)
+		using.Go(func() error { return e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark) })
+		if inParts {
+			using.Go(func() error { return e.write(ctx, c, reader, 1+i, e.arrange(answers, nil, i), writer) })
+		}
+	}
+	if inParts {
+		if err := using.Wait(); err != nil {
+			return err
+		}
+		e.leave(answers[len(answers)-1], true)
+		return nil
 	}
 	computed, err := e.compute(taken, answers, c.rows)
 	if err != nil {
 		return err
 	}
-	return e.write(ctx, c, reader, e.arrange(answers, computed), writer)
+	return e.write(ctx, c, reader, 0, e.arrange(answers, computed, allRefs), writer)
+}
+
+// leave leaves the memory of an answer that has been counted, and perhaps written, to those after it.
+func (e *export) leave(a *Answer, written bool) {
+	switch {
+	case written:
+		e.spare.Leave(a)
+	case !e.o.WithFeatureTimes:
+		e.spare.Leave(&Answer{EventTimes: a.EventTimes})
+		a.EventTimes, a.CreatedTimes, a.Known = nil, nil, nil
+	}
 }
 
 // concatenate returns the values of pieces, of which there is at least one.

@@ -76,11 +76,15 @@ func (e *export) compute(taken map[string]arrow.Array, answers []*Answer, rows i
 	return computed, nil
 }
 
-// arrange puts a chunk's columns in the order of the output.
-func (e *export) arrange(answers []*Answer, computed []ondemand.Column) []arrow.Array {
+// allRefs is what has arrange return the columns of all views.
+const allRefs = -1
+
+// arrange puts a chunk's columns, or those of one ref, in the order of the output.
+func (e *export) arrange(answers []*Answer, computed []ondemand.Column, ref int) []arrow.Array {
 	var columns []arrow.Array
 	for _, c := range e.columns() {
 		switch {
+		case ref != allRefs && ref != c.Ref:
 		case c.times:
 			columns = append(columns, featureTimes(answers[c.Ref]))
 		case c.Ref < 0:

@@ -10,7 +10,6 @@ import (
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/keysort"
 	"github.com/asof-store/asof/internal/stages"
-	"github.com/asof-store/asof/internal/uncleared"
 )
 
 // Order is what questions with the same keys and times share when they are asked one after the other: the first of them puts its rows in order, and
@@ -19,19 +18,7 @@ type Order struct {
 	shards  any // []keysort.Part[K]; nil: nobody has asked yet
 	packed  bool
 	packing *keysort.Packing
-	// What one question leaves to the next: memory of its shards, a chan *shardMemory[K], and of event times that nobody looks at any more.
-	memory any
-	times  []feature.Time
-}
-
-// timesFor returns memory for so many event times, of any content.
-func (o *Order) timesFor(rows int) []feature.Time {
-	if o == nil || o.times == nil || len(o.times) != rows {
-		return uncleared.Make[feature.Time](rows)
-	}
-	times := o.times
-	o.times = nil
-	return times
+	memory  any // of its shards, which one question leaves to the next: a chan *shardMemory[K]
 }
 
 // shardMemories returns memory for as many workers, who take it from there and put it back.
@@ -152,11 +139,16 @@ func withoutNull[K keysort.Ordered](keys []K, columns []arrow.Array) keysort.Par
 
 // spineOf returns a shard's part of the spine, with what each row sees of the view.
 func (j *joiner[K]) spineOf(rows keysort.Part[K], memory *shardMemory[K]) spine[K] {
-	memory.horizon = slices.Grow(memory.horizon[:0], len(rows.Rows))[:len(rows.Rows)]
-	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: memory.horizon, latest: noEvent, rows: rows.Rows}
-	for s, q := range sp.asOf {
-		sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
-		sp.latest = max(sp.latest, sp.horizon[s])
+	sp := spine[K]{keys: rows.Keys, asOf: rows.Times, horizon: rows.Times, latest: noEvent, rows: rows.Rows}
+	if !j.q.View.Immediate() {
+		memory.horizon = slices.Grow(memory.horizon[:0], len(rows.Rows))[:len(rows.Rows)]
+		sp.horizon = memory.horizon
+		for s, q := range sp.asOf {
+			sp.horizon[s] = int64(j.q.View.Horizon(feature.Time(q)))
+		}
+	}
+	for _, h := range sp.horizon {
+		sp.latest = max(sp.latest, h)
 	}
 	return sp
 }

@@ -28,7 +28,11 @@ func askBefore(t *rapid.T, q *Question, runs []Run) {
 			t.Fatal(err)
 		}
 	}
-	q.Order.times = slices.Repeat([]feature.Time{7}, q.Times.Len()) // memory of any content
+	q.Spare = &Spare{}
+	for range 3 { // memory of any content
+		leave(q.Spare, slices.Repeat([]int64{7}, q.Times.Len()))
+		leave(q.Spare, slices.Repeat([]int32{7}, q.Times.Len()))
+	}
 }
 
 // TestOrderOfServedTimes asks as served after a question that has left its order, and after one to a view of another schedule.

@@ -37,14 +37,14 @@ type sink interface {
 }
 
 func newOutput(q Question, rows int) *output {
-	a := &Answer{Rows: make([]feature.Status, rows), EventTimes: q.Order.timesFor(rows)}
+	a := &Answer{Rows: make([]feature.Status, rows), EventTimes: valuesOf[feature.Time](q.Spare, rows)}
 	if q.View.HasCreatedTime {
 		a.CreatedTimes, a.Known = uncleared.Make[feature.Time](rows), make([]bool, rows)
 	}
 	o := &output{places: newPlaces(rows), view: q.View, a: a}
 	present := sync.OnceValues(func() ([]byte, int) { return feature.PresentBits(a.Rows) })
 	for _, f := range q.Features {
-		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows, present: present}))
+		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows, present: present}, q.Spare))
 	}
 	return o
 }
@@ -167,7 +167,7 @@ func (p *presence) validity() (*memory.Buffer, int) {
 	return memory.NewBufferBytes(bits), absent
 }
 
-func newSink(t feature.Type, p *presence) sink {
+func newSink(t feature.Type, p *presence, spare *Spare) sink {
 	rows := len(p.rows)
 	if t.List {
 		return &listSink{t: t, presence: p, piece: make([]int32, rows), at: make([]int32, rows)}
@@ -176,21 +176,21 @@ func newSink(t feature.Type, p *presence) sink {
 	case feature.Bool:
 		return &boolSink{presence: p, values: make([]bool, rows)}
 	case feature.Int32:
-		return newFixedSink(t, p, arrow.Int32Traits.CastToBytes, func(a arrow.Array) []int32 { return a.(*array.Int32).Int32Values() })
+		return newFixedSink(t, p, spare, arrow.Int32Traits.CastToBytes, func(a arrow.Array) []int32 { return a.(*array.Int32).Int32Values() })
 	case feature.Int64:
-		return newFixedSink(t, p, arrow.Int64Traits.CastToBytes, func(a arrow.Array) []int64 { return a.(*array.Int64).Int64Values() })
+		return newFixedSink(t, p, spare, arrow.Int64Traits.CastToBytes, func(a arrow.Array) []int64 { return a.(*array.Int64).Int64Values() })
 	case feature.Float32:
-		return newFixedSink(t, p, arrow.Float32Traits.CastToBytes, func(a arrow.Array) []float32 { return a.(*array.Float32).Float32Values() })
+		return newFixedSink(t, p, spare, arrow.Float32Traits.CastToBytes, func(a arrow.Array) []float32 { return a.(*array.Float32).Float32Values() })
 	case feature.Float64:
-		return newFixedSink(t, p, arrow.Float64Traits.CastToBytes, func(a arrow.Array) []float64 { return a.(*array.Float64).Float64Values() })
+		return newFixedSink(t, p, spare, arrow.Float64Traits.CastToBytes, func(a arrow.Array) []float64 { return a.(*array.Float64).Float64Values() })
 	case feature.Timestamp:
-		return newFixedSink(t, p, arrow.TimestampTraits.CastToBytes, func(a arrow.Array) []arrow.Timestamp { return a.(*array.Timestamp).TimestampValues() })
+		return newFixedSink(t, p, spare, arrow.TimestampTraits.CastToBytes, func(a arrow.Array) []arrow.Timestamp { return a.(*array.Timestamp).TimestampValues() })
 	}
 	return &textSink{t: t, presence: p, values: make([][]byte, rows)}
 }
 
 // fixedSink collects values of a fixed width.
-type fixedSink[T any] struct {
+type fixedSink[T fixedWidth] struct {
 	*presence
 	t      feature.Type
 	values []T // of any content where nothing has been found
@@ -198,8 +198,8 @@ type fixedSink[T any] struct {
 	of     func(arrow.Array) []T
 }
 
-func newFixedSink[T any](t feature.Type, p *presence, bytes func([]T) []byte, of func(arrow.Array) []T) sink {
-	return &fixedSink[T]{p, t, uncleared.Make[T](len(p.rows)), bytes, of}
+func newFixedSink[T fixedWidth](t feature.Type, p *presence, spare *Spare, bytes func([]T) []byte, of func(arrow.Array) []T) sink {
+	return &fixedSink[T]{p, t, valuesOf[T](spare, len(p.rows)), bytes, of}
 }
 
 func (s *fixedSink[T]) scatter(values arrow.Array, from []int32, to []uint32) {

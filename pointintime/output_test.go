@@ -12,7 +12,7 @@ func TestAbsentValuesAreZeros(t *testing.T) {
 	rows := []feature.Status{feature.Present, feature.NotFound, feature.Present, feature.Expired, feature.Present, feature.Present, feature.Present, feature.Present, feature.NotFound, feature.Present}
 	p := &presence{rows: rows, present: func() ([]byte, int) { return feature.PresentBits(rows) }}
 	p.setNull(2)
-	s := newSink(feature.Scalar(feature.Int64), p).(*fixedSink[int64])
+	s := newSink(feature.Scalar(feature.Int64), p, nil).(*fixedSink[int64])
 	for i := range s.values {
 		s.values[i] = 7
 	}

@@ -132,30 +132,7 @@ func count(b bool) int64 {
 
 // add counts the answer of one ref for the current chunk.
 func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
-	view, times := r.svc.Refs[ref].View, keysort.Timestamps(r.times)
-	leaks, nulls := &r.leaks.Views[ref], r.times.NullN() > 0
-	for i, q := range times {
-		if nulls && r.times.IsNull(i) {
-			continue
-		}
-		var l leak
-		if feature.Time(q) > watermark {
-			leaks.AfterWatermark++
-			l |= afterWatermark
-		}
-		if a.Rows[i] == feature.Present {
-			if int64(a.EventTimes[i]) == q {
-				leaks.ExactTime++
-				l |= exactTime
-			}
-			if view.HasCreatedTime && !a.Known[i] {
-				*leaks.AsKnown++
-				l |= notKnown
-			}
-		}
-		r.leaked[i] |= l
-	}
-	whole := newCounted(a.Rows, times, a.EventTimes)
+	times, whole := keysort.Timestamps(r.times), r.addRows(ref, a, watermark)
 	for j, column := range a.Columns[:len(r.features[ref])] {
 		of := whole
 		if len(a.Rows) > 0 && &column.Statuses[0] != &a.Rows[0] {
@@ -169,6 +146,37 @@ func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
 		r.ages[ref][j].add(&of.ages)
 	}
 	return nil
+}
+
+// addRows counts the rows of an answer, and what they have leaked.
+func (r *report) addRows(ref int, a *Answer, watermark feature.Time) *counted {
+	created, leaks := r.svc.Refs[ref].View.HasCreatedTime, &r.leaks.Views[ref]
+	c := &counted{}
+	for i, q := range keysort.Timestamps(r.times) {
+		var l leak
+		if feature.Time(q) > watermark && r.times.IsValid(i) {
+			leaks.AfterWatermark++
+			l |= afterWatermark
+		}
+		status := a.Rows[i]
+		c.rows[status]++
+		if status == feature.Present {
+			age := q - int64(a.EventTimes[i])
+			c.ages.note(age)
+			if age == 0 {
+				leaks.ExactTime++
+				l |= exactTime
+			}
+			if created && !a.Known[i] {
+				*leaks.AsKnown++
+				l |= notKnown
+			}
+		}
+		if l != 0 {
+			r.leaked[i] |= l
+		}
+	}
+	return c
 }
 
 // addComputed counts the on-demand features of the current chunk. They have no ages, and what they leak is counted as leaks of the views

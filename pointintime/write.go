@@ -31,9 +31,34 @@ func (c *chunk) pieces() (all []piece) {
 	return all
 }
 
-// write writes the chunk's rows: the columns of the spine, of which the reader reads now those that it has left out, a piece ahead of the writer, and columns, which are
-// those of the features.
-func (e *export) write(ctx context.Context, c *chunk, reader tabular.Reader, columns []arrow.Array, writer *tabular.Writer) error {
+// partsOf returns the numbers of columns of the output that are written on their own: those of the spine, while the first view is joined, and those of each view, while the
+// next one is. It returns nil, for one part, where on-demand features need all views.
+func (e *export) partsOf() []int {
+	if len(e.svc.Computed) > 0 {
+		return nil
+	}
+	parts := make([]int, 1+len(e.svc.Refs))
+	for _, c := range e.columns() {
+		parts[1+c.Ref]++
+	}
+	parts[0] = e.spine.NumFields()
+	return parts
+}
+
+// write writes a part of the chunk's rows: columns, which are those of features, and in the first part those of the spine, of which the reader reads now those that
+// it has left out, a piece ahead of the writer. Nobody reads columns when it returns, unless there is one part.
+func (e *export) write(ctx context.Context, c *chunk, reader tabular.Reader, part int, columns []arrow.Array, writer *tabular.Writer) error {
+	if part > 0 {
+		for _, p := range c.pieces() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := e.writePiece(p, part, nil, columns, writer); err != nil {
+				return err
+			}
+		}
+		return writer.FlushPart(part)
+	}
 	pieces := c.pieces()
 	rests := make(chan arrow.RecordBatch, 1)
 	group, ctx := errgroup.WithContext(ctx)
@@ -57,22 +82,20 @@ func (e *export) write(ctx context.Context, c *chunk, reader tabular.Reader, col
 		for _, p := range pieces {
 			select {
 			case rest := <-rests:
-				if err := e.writePiece(p, rest, columns, writer); err != nil {
+				if err := e.writePiece(p, part, e.ofSpine(p, rest), columns, writer); err != nil {
 					return err
 				}
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
-		return nil
+		return writer.FlushPart(part)
 	})
 	return group.Wait()
 }
 
-// writePiece writes a piece, of whose columns rest has those that its batch has not, and releases rest.
-func (e *export) writePiece(p piece, rest arrow.RecordBatch, columns []arrow.Array, writer *tabular.Writer) error {
-	writing := e.o.Stats.Start(stages.Write)
-	var all []arrow.Array
+// ofSpine returns the columns of the spine of a piece, of which rest, which it releases, has those that its batch has not.
+func (e *export) ofSpine(p piece, rest arrow.RecordBatch) (all []arrow.Array) {
 	early, late := p.batch.Columns(), rest.Columns()
 	for _, f := range e.spine.Fields() {
 		if len(late) > 0 && !e.joins(f.Name) {
@@ -81,15 +104,31 @@ func (e *export) writePiece(p piece, rest arrow.RecordBatch, columns []arrow.Arr
 			all, early = append(all, array.NewSlice(early[0], p.from, p.to)), early[1:]
 		}
 	}
+	rest.Release()
+	return all
+}
+
+// writePiece writes a piece of a part, whose columns are those of the spine, all of which it releases, and its rows of columns.
+func (e *export) writePiece(p piece, part int, spine, columns []arrow.Array, writer *tabular.Writer) error {
+	writing := e.o.Stats.Start(stages.Write)
+	all := spine
 	for _, column := range columns {
 		all = append(all, array.NewSlice(column, p.begin, p.begin+p.to-p.from))
 	}
-	rest.Release()
-	rows := array.NewRecordBatch(e.schema, all, p.to-p.from)
+	fields := e.schema.Fields()
+	for _, n := range e.parts[:part] {
+		fields = fields[n:]
+	}
+	rows := array.NewRecordBatch(arrow.NewSchema(fields[:len(all)], nil), all, p.to-p.from)
 	release(all)
 	defer rows.Release()
-	if err := writer.Write(rows); err != nil {
+	if err := writer.WritePart(part, rows); err != nil {
 		return err
+	}
+	last := part == writer.Parts()-1 // with which the rows are whole
+	if !last {
+		writing.Stop(0, 0)
+		return nil
 	}
 	writing.Stop(rows.NumRows(), 0)
 	if e.o.Progress != nil {

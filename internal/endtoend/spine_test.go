@@ -22,11 +22,19 @@ sources:
   - {name: src, parquet: 'src/*.parquet', event_time: at}
 views:
   - {name: v, entity: e, source: src, features: [{name: f, type: int64}]}
+  - {name: squares, entity: e, source: src, features: [{name: square, type: int64}, {name: name, type: string}]}
+  - {name: late, entity: e, source: src, features: [{name: negative, type: int64}], delay: 1s}
 services:
-  - {name: svc, features: [{view: v}]}
+  - {name: svc, features: [{view: v}, {view: squares}, {view: late}]}
 `
 
-// newSpineWorld is a world with a view v of one feature, which is the key, at the keys 0 to 99.
+// spineFeatures are the features of svc by the key that they are of.
+var spineFeatures = map[string]func(k int64) any{
+	"f": func(k int64) any { return k }, "square": func(k int64) any { return k * k }, "negative": func(k int64) any { return -k },
+	"name": func(k int64) any { return fmt.Sprint("no. ", k) },
+}
+
+// newSpineWorld is a world with three views, whose features say what the key is, at the keys 0 to 99.
 func newSpineWorld(t *testing.T, chunk int) *world {
 	w := newWorld(t, memoryDir(t), worldOptions{chunk: chunk})
 	keys, times := array.NewInt64Builder(memory.DefaultAllocator), array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
@@ -34,8 +42,21 @@ func newSpineWorld(t *testing.T, chunk int) *world {
 		keys.Append(int64(k))
 		times.Append(arrow.Timestamp(second))
 	}
-	k := keys.NewArray()
-	w.write("src/a.parquet", tableOf([]string{"k", "at", "f"}, []arrow.Array{k, times.NewArray(), k}))
+	names, columns := []string{"k", "at"}, []arrow.Array{keys.NewArray(), times.NewArray()}
+	for name, of := range spineFeatures {
+		kind := feature.Int64
+		if name == "name" {
+			kind = feature.String
+		}
+		b := array.NewBuilder(memory.DefaultAllocator, feature.Scalar(kind).Arrow())
+		for k := range int64(100) {
+			if err := feature.AppendValue(b, of(k)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		names, columns = append(names, name), append(columns, b.NewArray())
+	}
+	w.write("src/a.parquet", tableOf(names, columns))
 	w.now = 10 * second
 	w.must(w.define(spineDefinitions))
 	_, err := w.materialize(materialize.Request{})
@@ -73,25 +94,35 @@ func TestSpineColumns(t *testing.T) {
 		for _, out := range []string{"out.parquet", "out.arrow"} {
 			w.must(w.export("svc", "spine.parquet", out, pointintime.ExportOptions{TimeColumn: "at"}))
 			got := readTable(t, w.path(out))
-			for i, name := range append(names, "f") {
-				all, err := array.Concatenate(got[name], memory.DefaultAllocator)
-				w.must(err)
-				if i < len(names) {
-					if !array.Equal(all, columns[i]) {
-						t.Errorf("%s, %d rows at a time: column %s is another", out, chunk, name)
-					}
-					continue
-				}
-				k, at := got["k"][0].(*array.Int64), got["at"][0].(*array.Timestamp)
-				for row := range k.Len() {
-					there := k.Value(row) < 100 && feature.Time(at.Value(row)) >= second
-					if all.IsValid(row) != there || there && all.(*array.Int64).Value(row) != k.Value(row) {
-						t.Fatalf("%s, row %d: %s of key %d at %d", out, row, all.ValueStr(row), k.Value(row), at.Value(row))
-					}
+			set := concatenated(t, got)
+			for i, name := range names {
+				if !array.Equal(set[name], columns[i]) {
+					t.Errorf("%s, %d rows at a time: column %s is another", out, chunk, name)
 				}
 			}
+			checkSpineFeatures(t, out, set)
 		}
 		w.close()
+	}
+}
+
+// checkSpineFeatures holds the features of a training set against what its keys and times say.
+func checkSpineFeatures(t *testing.T, out string, set map[string]arrow.Array) {
+	k, at := set["k"].(*array.Int64), set["at"].(*array.Timestamp)
+	for name, of := range spineFeatures {
+		visible := second
+		if name == "negative" {
+			visible += second
+		}
+		for row := range k.Len() {
+			want := "(null)"
+			if k.Value(row) < 100 && feature.Time(at.Value(row)) >= visible {
+				want = fmt.Sprint(of(k.Value(row)))
+			}
+			if got := set[name].ValueStr(row); got != want {
+				t.Fatalf("%s, row %d: %s is %s of key %d at %d, want %s", out, row, name, got, k.Value(row), at.Value(row), want)
+			}
+		}
 	}
 }
 

@@ -11,14 +11,14 @@ const least = 256 << 20
 
 // How much the heap grows, in percent of what lives, before it is collected.
 const (
-	percent        = 35
+	percent        = 20
 	percentServing = 2000
 )
 
 // firstPart is the part of a memory setting that is in use when the heap is collected for the first time.
 const firstPart = 6
 
-// Set makes Go's collector aim at the given number of bytes. Big columns hold no pointers, so collecting at a third of the usual growth costs less than memory does that
+// Set makes Go's collector aim at the given number of bytes. Big columns hold no pointers, so collecting at a fifth of the usual growth costs less than memory does that
 // the system has not given yet. Near the limit it collects more often, and not at all before a part of it is in use: until then nearly all lives, and each time it looks through
 // megabytes full of pointers, which are those of the libraries that a command is made of.
 func Set(bytes int64) {

@@ -13,22 +13,20 @@ import (
 // one which has the same bits in every row, as the sum and the maximum of single rows do.
 const sameColumns = "asof.same_columns"
 
-// sameColumns maps columns to the first ones that hold the same in all pending rows.
-func (w *Writer) sameColumns() map[string]string {
-	same := map[string]string{}
-	for i, c := range w.columns {
-		for j, earlier := range w.columns[:i] {
-			if _, copied := same[earlier.Name]; !copied && earlier.Type == c.Type && w.areSame(i, j) {
+// noteSame notes which of p's columns hold the same as an earlier one of them in all pending rows.
+func (p *part) noteSame(same map[string]string) {
+	for i, c := range p.columns {
+		for j, earlier := range p.columns[:i] {
+			if _, copied := same[earlier.Name]; !copied && earlier.Type == c.Type && p.areSame(i, j) {
 				same[c.Name] = earlier.Name
 				break
 			}
 		}
 	}
-	return same
 }
 
-func (w *Writer) areSame(i, j int) bool {
-	for _, batch := range w.pending {
+func (p *part) areSame(i, j int) bool {
+	for _, batch := range p.pending {
 		if !SameBits(batch.Column(i), batch.Column(j)) {
 			return false
 		}
@@ -36,12 +34,16 @@ func (w *Writer) areSame(i, j int) bool {
 	return true
 }
 
-// noteSame returns the footer's entry of which columns are the same, if any.
-func (w *Writer) noteSame() ([]format.KeyValue, error) {
-	if !slices.ContainsFunc(w.same, func(of map[string]string) bool { return len(of) > 0 }) {
+// sameEntry returns the footer's entry of which columns are the same, if any.
+func (w *Writer) sameEntry() ([]format.KeyValue, error) {
+	same := make([]map[string]string, len(w.groups))
+	for i, g := range w.groups {
+		same[i] = g.same
+	}
+	if !slices.ContainsFunc(same, func(of map[string]string) bool { return len(of) > 0 }) {
 		return nil, nil
 	}
-	value, err := json.Marshal(w.same)
+	value, err := json.Marshal(same)
 	return []format.KeyValue{{Key: sameColumns, Value: string(value)}}, err
 }
 

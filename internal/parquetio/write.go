@@ -6,13 +6,10 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"sync"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/stages"
@@ -73,6 +70,8 @@ type WriterOptions struct {
 	Codec        compress.Codec    // default: Snappy, see defaultCodec
 	Workers      int               // columns that are encoded at once; default: the number of processors
 	Stats        *stages.Stats     // is told of encoding and writing; nil: nobody is
+	// Parts are the numbers of columns that are written on their own by [Writer.WritePart], in order; default: one part of all.
+	Parts []int
 }
 
 // The defaults of [WriterOptions].
@@ -124,13 +123,9 @@ type Writer struct {
 	opts     WriterOptions
 	encoders []*chunkEncoder // of each column
 
-	pending []arrow.RecordBatch // the rows of the row group to come
-	rows    int
-	same    []map[string]string // of each row group, see sameColumns
-
-	groups []format.RowGroup
-	chunks [][]chunk // of each row group and column, without their pages
-	spare  [][]byte  // memory of chunks that have been written
+	parts  []*part
+	groups []*rowGroup
+	spare  [][]byte // memory of chunks that have been written
 }
 
 // NewWriter returns a writer of a file with the given columns to w. Batches have the Arrow types of the columns
@@ -152,148 +147,15 @@ func NewWriter(w io.Writer, columns []ColumnSpec, opts WriterOptions) *Writer {
 	for _, c := range columns {
 		writer.encoders = append(writer.encoders, newChunkEncoder(c, &writer.opts))
 	}
+	if len(opts.Parts) == 0 {
+		opts.Parts = []int{len(columns)}
+	}
+	first := 0
+	for _, n := range opts.Parts {
+		writer.parts = append(writer.parts, &part{columns: columns[first : first+n], first: first})
+		first += n
+	}
 	return writer
-}
-
-// Write adds the batch's rows. The batch is read until the row group that holds its last row is complete, so its
-// arrays must not change; they are retained until then.
-func (w *Writer) Write(batch arrow.RecordBatch) error {
-	if err := w.checkTypes(batch); err != nil {
-		return err
-	}
-	for from := int64(0); from < batch.NumRows(); {
-		n := min(batch.NumRows()-from, int64(w.opts.RowGroupRows-w.rows))
-		slice := batch.NewSlice(from, from+n)
-		for _, c := range slice.Columns() {
-			c.NullN() // which an array counts when it is first asked, and several goroutines will ask
-		}
-		w.pending = append(w.pending, slice)
-		w.rows += int(n)
-		from += n
-		if w.rows == w.opts.RowGroupRows {
-			if err := w.Flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (w *Writer) checkTypes(batch arrow.RecordBatch) error {
-	if int(batch.NumCols()) != len(w.columns) {
-		return feature.Errorf(feature.ErrInternal, "writing Parquet: a batch has %d columns, the file %d", batch.NumCols(), len(w.columns))
-	}
-	for i, c := range w.columns {
-		if got := batch.Column(i).DataType(); !arrow.TypeEqual(got, c.Type.Arrow()) {
-			return feature.Errorf(feature.ErrInternal, "writing Parquet: column %s is %s, the batch has %s", c.Name, c.Type, got)
-		}
-		if c.Required && batch.Column(i).NullN() > 0 {
-			return feature.Errorf(feature.ErrInternal, "writing Parquet: column %s is required and the batch has a NULL in it", c.Name)
-		}
-	}
-	return nil
-}
-
-// Flush ends the row group with the rows written so far; without any it does nothing.
-func (w *Writer) Flush() error {
-	if w.rows == 0 {
-		return nil
-	}
-	if err := w.begin(); err != nil {
-		return errRowGroup(err)
-	}
-	g := &rowGroup{w: w, chunks: make([]chunk, len(w.columns)), encoded: make([]bool, len(w.columns))}
-	g.meta = format.RowGroup{NumRows: int64(w.rows), FileOffset: w.out.size, Ordinal: int16(len(w.groups))}
-	var group errgroup.Group
-	group.SetLimit(w.opts.Workers)
-	for i := range w.columns {
-		group.Go(func() error {
-			clock := w.opts.Stats.Start(stages.Write)
-			err := g.encode(i)
-			clock.Stop(0, 0)
-			return err
-		})
-	}
-	w.same = append(w.same, w.sameColumns())
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	w.opts.Stats.Start(stages.Write).Stop(g.meta.NumRows, g.meta.TotalCompressedSize)
-	w.groups, w.chunks = append(w.groups, g.meta), append(w.chunks, g.chunks)
-	for _, b := range w.pending {
-		b.Release()
-	}
-	clear(w.pending)
-	w.pending, w.rows = w.pending[:0], 0
-	return nil
-}
-
-func errRowGroup(err error) error {
-	return feature.Errorf(feature.ErrUnavailable, "writing a Parquet row group: %w", err)
-}
-
-// rowGroup is a row group that is being written. Its columns are encoded at once, and each is written as soon as those before it are: so few lie in memory.
-type rowGroup struct {
-	w    *Writer
-	meta format.RowGroup // of the columns that have been written
-
-	mu      sync.Mutex // guards meta, what follows, and of w the fields out and spare
-	chunks  []chunk
-	encoded []bool // and perhaps written
-}
-
-// encode encodes column i, and writes what can be written then.
-func (g *rowGroup) encode(i int) error {
-	arrays := g.w.column(i)
-	c, err := g.w.encoders[i].encode(arrays, g.memoryFor(plainSize(arrays)))
-	if err != nil {
-		return feature.Errorf(feature.ErrInternal, "writing Parquet column %s: %w", g.w.columns[i].Name, err)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.chunks[i], g.encoded[i] = c, true
-	for next := len(g.meta.Columns); next < len(g.chunks) && g.encoded[next]; next++ {
-		if err := g.write(&g.chunks[next]); err != nil {
-			g.encoded[next] = false // so that nothing follows it
-			return errRowGroup(err)
-		}
-	}
-	return nil
-}
-
-// memoryFor returns memory for n bytes, of what there is to spare the least that suffices.
-func (g *rowGroup) memoryFor(n int) []byte {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	best := -1
-	for i, b := range g.w.spare {
-		if cap(b) >= n && (best < 0 || cap(b) < cap(g.w.spare[best])) {
-			best = i
-		}
-	}
-	if best < 0 {
-		return make([]byte, 0, n)
-	}
-	b := g.w.spare[best]
-	g.w.spare = slices.Delete(g.w.spare, best, best+1)
-	return b[:0]
-}
-
-// write writes a column's pages and takes note of where they are.
-func (g *rowGroup) write(c *chunk) error {
-	c.moveTo(g.w.out.size)
-	spare, err := g.w.out.pass(c.pages)
-	if err != nil {
-		return err
-	}
-	if spare != nil {
-		g.w.spare = append(g.w.spare, spare)
-	}
-	c.pages = nil
-	g.meta.Columns = append(g.meta.Columns, format.ColumnChunk{MetaData: c.meta})
-	g.meta.TotalByteSize += c.meta.TotalUncompressedSize
-	g.meta.TotalCompressedSize += c.meta.TotalCompressedSize
-	return nil
 }
 
 // begin writes the head of the file, once.
@@ -313,6 +175,11 @@ func (w *Writer) Close() (Stats, error) {
 	if err := w.Flush(); err != nil {
 		return Stats{}, err
 	}
+	for _, p := range w.parts {
+		if p.written < len(w.groups) {
+			return Stats{}, feature.Errorf(feature.ErrInternal, "writing Parquet: column %s has %d row groups, the file %d", p.columns[0].Name, p.written, len(w.groups))
+		}
+	}
 	size, err := w.finish()
 	if err != nil {
 		return Stats{}, feature.Errorf(feature.ErrUnavailable, "writing a Parquet footer: %w", err)
@@ -328,9 +195,10 @@ func (w *Writer) finish() (int64, error) {
 	if err := w.writeIndexes(); err != nil {
 		return 0, err
 	}
-	meta := format.FileMetaData{Version: 2, Schema: schemaElements(w.columns), RowGroups: w.groups, CreatedBy: "asof"}
+	meta := format.FileMetaData{Version: 2, Schema: schemaElements(w.columns), CreatedBy: "asof"}
 	for _, g := range w.groups {
-		meta.NumRows += g.NumRows
+		meta.NumRows += g.meta.NumRows
+		meta.RowGroups = append(meta.RowGroups, g.meta)
 	}
 	for range w.columns {
 		meta.ColumnOrders = append(meta.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
@@ -339,7 +207,7 @@ func (w *Writer) finish() (int64, error) {
 	for _, k := range slices.Sorted(maps.Keys(w.opts.KeyValues)) {
 		meta.KeyValueMetadata = append(meta.KeyValueMetadata, format.KeyValue{Key: k, Value: w.opts.KeyValues[k]})
 	}
-	same, err := w.noteSame()
+	same, err := w.sameEntry()
 	if err != nil {
 		return 0, err
 	}
@@ -364,18 +232,18 @@ func (w *Writer) writeIndexes() error {
 		return at, int32(len(b)), err
 	}
 	var err error
-	for g, chunks := range w.chunks {
-		for i := range chunks {
-			c := &w.groups[g].Columns[i]
-			if c.ColumnIndexOffset, c.ColumnIndexLength, err = write(&chunks[i].bounds); err != nil {
+	for _, g := range w.groups {
+		for i := range g.chunks {
+			c := &g.meta.Columns[i]
+			if c.ColumnIndexOffset, c.ColumnIndexLength, err = write(&g.chunks[i].bounds); err != nil {
 				return err
 			}
 		}
 	}
-	for g, chunks := range w.chunks {
-		for i := range chunks {
-			c := &w.groups[g].Columns[i]
-			if c.OffsetIndexOffset, c.OffsetIndexLength, err = write(&format.OffsetIndex{PageLocations: chunks[i].places}); err != nil {
+	for _, g := range w.groups {
+		for i := range g.chunks {
+			c := &g.meta.Columns[i]
+			if c.OffsetIndexOffset, c.OffsetIndexLength, err = write(&format.OffsetIndex{PageLocations: g.chunks[i].places}); err != nil {
 				return err
 			}
 		}
@@ -384,12 +252,3 @@ func (w *Writer) writeIndexes() error {
 }
 
 func marshal(v any) ([]byte, error) { return thrift.Marshal(&thrift.CompactProtocol{}, v) }
-
-// column returns the pending arrays of column i.
-func (w *Writer) column(i int) []arrow.Array {
-	arrays := make([]arrow.Array, len(w.pending))
-	for j, b := range w.pending {
-		arrays[j] = b.Column(i)
-	}
-	return arrays
-}

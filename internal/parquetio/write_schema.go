@@ -155,8 +155,8 @@ func undictionaried(c ColumnSpec) format.Encoding {
 // stats sums up the footer of a file of the given size.
 func (w *Writer) stats(size int64) Stats {
 	s := Stats{Bytes: size, Columns: make([]ColumnStats, len(w.columns))}
-	for g := range w.groups {
-		group := &w.groups[g]
+	for _, g := range w.groups {
+		group := &g.meta
 		s.Rows, s.Offsets = s.Rows+group.NumRows, append(s.Offsets, group.FileOffset)
 		for i, spec := range w.columns {
 			chunk, c := &group.Columns[i].MetaData, &s.Columns[i]

@@ -26,20 +26,16 @@ func TestWriterRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		specs := drawSpecs(t)
 		opts := WriterOptions{RowGroupRows: rapid.IntRange(1, 50).Draw(t, "row group"), PageRows: rapid.IntRange(1, 20).Draw(t, "page")}
+		opts.Parts = drawParts(t, len(specs))
 		var buf bytes.Buffer
 		w := NewWriter(&buf, specs, opts)
 		var batches []arrow.RecordBatch
+		var flushes []bool // after each batch
 		for range rapid.IntRange(0, 4).Draw(t, "batches") {
-			batch := drawBatch(t, specs)
-			batches = append(batches, batch)
-			if err := w.Write(batch); err != nil {
-				t.Fatal(err)
-			}
-			if rapid.IntRange(0, 3).Draw(t, "flush") == 0 {
-				if err := w.Flush(); err != nil {
-					t.Fatal(err)
-				}
-			}
+			batches, flushes = append(batches, drawBatch(t, specs)), append(flushes, rapid.IntRange(0, 3).Draw(t, "flush") == 0)
+		}
+		if err := writeParts(t, w, batches, flushes); err != nil {
+			t.Fatal(err)
 		}
 		stats, err := w.Close()
 		if err != nil {
@@ -484,7 +480,7 @@ func TestDictionaryKeepsBits(t *testing.T) {
 	if !SameBits(got, want) {
 		t.Errorf("read as %v", got)
 	}
-	if w.groups[0].Columns[0].MetaData.Encoding[0] != format.RLEDictionary {
-		t.Errorf("it was written as %v", w.groups[0].Columns[0].MetaData.Encoding)
+	if w.groups[0].meta.Columns[0].MetaData.Encoding[0] != format.RLEDictionary {
+		t.Errorf("it was written as %v", w.groups[0].meta.Columns[0].MetaData.Encoding)
 	}
 }

@@ -151,12 +151,12 @@ type parquetEncoder struct {
 	schema *arrow.Schema
 }
 
-func newParquetEncoder(w io.Writer, schema *arrow.Schema) (encoder, error) {
+func newParquetEncoder(w io.Writer, schema *arrow.Schema, parts []int) (encoder, error) {
 	schema = withoutFixedLists(withoutStoredSchema(schema))
 	if _, err := pqarrow.ToParquet(schema, writerProperties(schema, nil), arrowProperties()); err != nil {
 		return nil, feature.Errorf(feature.ErrInvalid, "the table cannot be written as Parquet: %w", err)
 	}
-	if e := newColumnsEncoder(w, schema); e != nil {
+	if e := newColumnsEncoder(w, schema, parts); e != nil {
 		return e, nil
 	}
 	return &parquetEncoder{out: w, schema: schema}, nil

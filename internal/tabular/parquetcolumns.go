@@ -19,11 +19,15 @@ type columnsEncoder struct {
 	out    *parquetio.Writer
 	schema *arrow.Schema
 	types  []arrow.DataType // in which the columns are written
+	first  []int            // column of each part
 }
 
 // newColumnsEncoder returns nil where a column cannot be written so.
-func newColumnsEncoder(w io.Writer, schema *arrow.Schema) encoder {
-	e := &columnsEncoder{schema: schema}
+func newColumnsEncoder(w io.Writer, schema *arrow.Schema, parts []int) encoder {
+	e := &columnsEncoder{schema: schema, first: []int{0}}
+	for _, n := range parts {
+		e.first = append(e.first, e.first[len(e.first)-1]+n)
+	}
 	var specs []parquetio.ColumnSpec
 	for _, f := range schema.Fields() {
 		spec, ok := specOf(f)
@@ -40,7 +44,7 @@ func newColumnsEncoder(w io.Writer, schema *arrow.Schema) encoder {
 		}
 		kept[k] = md.Values()[i]
 	}
-	e.out = parquetio.NewWriter(w, specs, parquetio.WriterOptions{RowGroupRows: rowsPerGroupMax, KeyValues: kept})
+	e.out = parquetio.NewWriter(w, specs, parquetio.WriterOptions{RowGroupRows: rowsPerGroupMax, KeyValues: kept, Parts: parts})
 	return e
 }
 
@@ -81,19 +85,24 @@ func unitsPerSecond(t *arrow.TimestampType) int64 {
 	return int64(arrow.Second.Multiplier() / t.Unit.Multiplier())
 }
 
-func (e *columnsEncoder) write(batch arrow.RecordBatch) error {
+func (e *columnsEncoder) write(batch arrow.RecordBatch) error { return e.writePart(0, batch) }
+
+func (e *columnsEncoder) writePart(index int, batch arrow.RecordBatch) error {
 	columns, fields := make([]arrow.Array, batch.NumCols()), make([]arrow.Field, batch.NumCols())
-	for i, t := range e.types {
-		column := batch.Column(i)
+	for i, column := range batch.Columns() {
+		f := e.schema.Field(e.first[index] + i)
+		f.Type = e.types[e.first[index]+i]
 		column.Retain()
-		fields[i] = arrow.Field{Name: e.schema.Field(i).Name, Type: t, Nullable: e.schema.Field(i).Nullable}
-		columns[i] = ofType(t, column)
+		fields[i] = arrow.Field{Name: f.Name, Type: f.Type, Nullable: f.Nullable}
+		columns[i] = ofType(f.Type, column)
 	}
 	batch = array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, batch.NumRows())
 	defer batch.Release()
 	release(columns)
-	return e.out.Write(batch)
+	return e.out.WritePart(index, batch)
 }
+
+func (e *columnsEncoder) flushPart(index int) error { return e.out.FlushPart(index) }
 
 func (e *columnsEncoder) finish() error {
 	_, err := e.out.Close()

@@ -23,6 +23,8 @@ type WriterOptions struct {
 	// Step, where it is set, is called with done=false just before and done=true just after each durable effect:
 	// "create", "sync" and "rename" of the file. An error that it returns ends the write.
 	Step func(name string, done bool) error
+	// Parts are the numbers of columns that [Writer.WritePart] shall write on their own, in order; default: one part of all. See [Writer.Parts].
+	Parts []int
 
 	wrap func(io.Writer) io.Writer // what tests put between the writer and its file
 }
@@ -36,8 +38,8 @@ type Writer struct {
 	sink    *sink
 	behind  *behind.Writer
 	encoder encoder
-	schema  *arrow.Schema
-	rows    int64
+	parts   []*arrow.Schema
+	rows    int64 // of the last part
 	whole   bool  // the temporary file is complete, on disk and closed
 	failed  error // the first failure of Write; Commit repeats it
 }
@@ -46,6 +48,13 @@ type Writer struct {
 type encoder interface {
 	write(batch arrow.RecordBatch) error
 	finish() error
+}
+
+// partEncoder is an encoder that takes columns part by part: rows of each part on their own, which it reads until the part is flushed.
+type partEncoder interface {
+	encoder
+	writePart(index int, batch arrow.RecordBatch) error
+	flushPart(index int) error
 }
 
 // Create starts the table that Commit will put at path, in the format that path's ending names. The error is ErrInvalid for
@@ -59,7 +68,7 @@ func Create(path string, schema *arrow.Schema, opts WriterOptions) (*Writer, err
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil, feature.Errorf(feature.ErrInvalid, "write %s: it is a directory: name a file", path)
 	}
-	w := &Writer{path: path, opts: opts, schema: schema}
+	w := &Writer{path: path, opts: opts}
 	if err := w.create(); err != nil {
 		return nil, err
 	}
@@ -70,21 +79,29 @@ func Create(path string, schema *arrow.Schema, opts WriterOptions) (*Writer, err
 	w.sink = &sink{out: out}
 	w.behind = behind.NewWriter(w.sink)
 	err = guard(func() (err error) {
-		w.encoder, err = newEncoder(format, w.behind, schema)
+		w.encoder, err = newEncoder(format, w.behind, schema, opts.Parts)
 		return err
 	})
 	if err != nil {
 		w.Abort()
 		return nil, w.encodeFault(err)
 	}
+	if _, ok := w.encoder.(partEncoder); !ok || len(opts.Parts) == 0 {
+		w.parts = []*arrow.Schema{schema}
+		return w, nil
+	}
+	fields := schema.Fields()
+	for _, n := range opts.Parts {
+		w.parts, fields = append(w.parts, arrow.NewSchema(fields[:n], nil)), fields[n:]
+	}
 	return w, nil
 }
 
 // newEncoder returns the encoder of format. out has no way to close the file: pqarrow closes what it can.
-func newEncoder(format Format, out io.Writer, schema *arrow.Schema) (encoder, error) {
+func newEncoder(format Format, out io.Writer, schema *arrow.Schema, parts []int) (encoder, error) {
 	switch format {
 	case Parquet:
-		return newParquetEncoder(out, schema)
+		return newParquetEncoder(out, schema, parts)
 	case CSV:
 		return newCSVEncoder(out, schema)
 	default:
@@ -92,17 +109,24 @@ func newEncoder(format Format, out io.Writer, schema *arrow.Schema) (encoder, er
 	}
 }
 
-// Write appends batch, whose columns have the types of the schema in its order; names are not compared. Its arrays are retained as long as they are read, and must not change until then.
-func (w *Writer) Write(batch arrow.RecordBatch) error {
+// Parts returns how many parts the columns come in: those of [WriterOptions], or one where the format has rows whole.
+func (w *Writer) Parts() int { return len(w.parts) }
+
+// Write appends batch to a table of one part; its columns have the types of the schema in its order; names are not compared. Its arrays are retained as long as they are read, and must not change until then.
+func (w *Writer) Write(batch arrow.RecordBatch) error { return w.WritePart(0, batch) }
+
+// WritePart is Write of the columns of one part. Each part has all rows in the end, and each may be ahead of the others.
+func (w *Writer) WritePart(index int, batch arrow.RecordBatch) error {
+	schema := w.parts[index]
 	switch {
 	case w.failed != nil:
 		return w.failed
 	case w.file == nil:
 		return feature.Errorf(feature.ErrInternal, "write %s: the writer is closed", w.path)
-	case batch.NumCols() != int64(w.schema.NumFields()):
-		return feature.Errorf(feature.ErrInternal, "write %s: a batch of %d columns for a table of %d", w.path, batch.NumCols(), w.schema.NumFields())
+	case batch.NumCols() != int64(schema.NumFields()):
+		return feature.Errorf(feature.ErrInternal, "write %s: a batch of %d columns for a table of %d", w.path, batch.NumCols(), schema.NumFields())
 	}
-	for i, f := range w.schema.Fields() {
+	for i, f := range schema.Fields() {
 		if t := batch.Column(i).DataType(); !arrow.TypeEqual(t, f.Type) {
 			return feature.Errorf(feature.ErrInternal, "write %s: a batch with %s in column %s, which is %s", w.path, t, f.Name, f.Type)
 		}
@@ -111,14 +135,34 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 		return nil
 	}
 	// The batch may carry other metadata than the schema; encoders would refuse it.
-	batch = array.NewRecordBatch(w.schema, batch.Columns(), batch.NumRows())
+	batch = array.NewRecordBatch(schema, batch.Columns(), batch.NumRows())
 	defer batch.Release()
-	if err := guard(func() error { return w.encoder.write(batch) }); err != nil {
-		w.failed = w.encodeFault(err)
+	err := w.encode(func() error {
+		if len(w.parts) == 1 {
+			return w.encoder.write(batch)
+		}
+		return w.encoder.(partEncoder).writePart(index, batch)
+	})
+	if err == nil && index == len(w.parts)-1 {
+		w.rows += batch.NumRows()
+	}
+	return err
+}
+
+// FlushPart has the rows of a part written that are held back so far: its batches are read no more. A table of one part decides on its own.
+func (w *Writer) FlushPart(index int) error {
+	if w.failed != nil || len(w.parts) == 1 {
 		return w.failed
 	}
-	w.rows += batch.NumRows()
-	return nil
+	return w.encode(func() error { return w.encoder.(partEncoder).flushPart(index) })
+}
+
+// encode has the encoder do something, and remembers that it failed.
+func (w *Writer) encode(do func() error) error {
+	if err := guard(do); err != nil {
+		w.failed = w.encodeFault(err)
+	}
+	return w.failed
 }
 
 // Size returns the bytes that the file has so far.
