@@ -341,15 +341,15 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader,
 	answers, orders := make([]*Answer, len(e.svc.Refs)), map[string]*Order{}
 	e.report.begin(times.(*array.Timestamp))
 	inParts := writer.Parts() > 1
-	// The spine is written beside the join of the first view, and an answer is counted and written beside that of the next one.
-	using := new(errgroup.Group)
-	defer func() { err = cmp.Or(err, using.Wait()) }()
+	// The spine is written beside the join of the first view, and an answer beside that of the next one.
+	writing := new(errgroup.Group)
+	defer func() { err = cmp.Or(err, writing.Wait()) }()
 	if inParts {
-		using.Go(func() error { return e.write(ctx, c, reader, 0, nil, writer) })
+		writing.Go(func() error { return e.write(ctx, c, reader, 0, nil, writer) })
 	}
 	for i := range e.svc.Refs {
 		ref := &e.svc.Refs[i]
-		q := Question{View: ref.View, Features: ref.Lookups(), Times: times.(*array.Timestamp), Spare: &e.spare}
+		q := Question{View: ref.View, Features: ref.Lookups(), Times: times.(*array.Timestamp), Spare: &e.spare, tally: e.report.tallyFor(i, e.o.WithFeatureTimes)}
 		for _, name := range ref.KeyColumns {
 			q.Keys = append(q.Keys, taken[name])
 		}
@@ -362,23 +362,24 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader,
 		if err != nil {
 			return err
 		}
-		if err := using.Wait(); err != nil {
+		if err := writing.Wait(); err != nil {
 			return err
 		}
-		if i > 0 {
-			e.leave(answers[i-1], inParts)
-		}
-		answers[i], using = answer, new(errgroup.Group)
-		using.Go(func() error { return e.report.add(i, answer, e.snapshots[ref.View.Name].Progress().Watermark) })
+		e.report.add(i, q.tally, e.snapshots[ref.View.Name].Progress().Watermark)
+		answers[i] = answer
 		if inParts {
-			using.Go(func() error { return e.write(ctx, c, reader, 1+i, e.arrange(answers, nil, i), writer) })
+			if i > 0 {
+				e.spare.Leave(answers[i-1])
+			}
+			writing = new(errgroup.Group)
+			writing.Go(func() error { return e.write(ctx, c, reader, 1+i, e.arrange(answers, nil, i), writer) })
 		}
 	}
 	if inParts {
-		if err := using.Wait(); err != nil {
+		if err := writing.Wait(); err != nil {
 			return err
 		}
-		e.leave(answers[len(answers)-1], true)
+		e.spare.Leave(answers[len(answers)-1])
 		return nil
 	}
 	computed, err := e.compute(taken, answers, c.rows)
@@ -386,17 +387,6 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader,
 		return err
 	}
 	return e.write(ctx, c, reader, 0, e.arrange(answers, computed, allRefs), writer)
-}
-
-// leave leaves the memory of an answer that has been counted, and perhaps written, to those after it.
-func (e *export) leave(a *Answer, written bool) {
-	switch {
-	case written:
-		e.spare.Leave(a)
-	case !e.o.WithFeatureTimes:
-		e.spare.Leave(&Answer{EventTimes: a.EventTimes})
-		a.EventTimes, a.CreatedTimes, a.Known = nil, nil, nil
-	}
 }
 
 // concatenate returns the values of pieces, of which there is at least one.

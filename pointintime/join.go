@@ -52,13 +52,15 @@ type Question struct {
 	Times    *array.Timestamp
 	Order    *Order // of Keys and Times, for questions that share it; nil: nobody does
 	Spare    *Spare // memory for the answer, as far as it goes; nil: there is none
+
+	tally *tally // nil: nobody counts
 }
 
 // Answer answers a [Question]; its columns have a value for each row of the question.
 type Answer struct {
 	Columns []Column
 	// Rows tells what each row found: its visible row (Present), one that is too old (Expired), or none (NotFound). EventTimes and
-	// CreatedTimes hold that row's times; CreatedTimes is nil for a view without them and feature.MinTime where NULL. Known tells
+	// CreatedTimes hold that row's times, unless the question is counted and does not want them; CreatedTimes is nil for a view without them and feature.MinTime where NULL. Known tells
 	// whether it was known at the as-of time; nil for a view without created times.
 	Rows         []feature.Status
 	Known        []bool
@@ -119,6 +121,7 @@ type shardMemory[K keysort.Ordered] struct {
 	to      []uint32 // places and rows of runs, run after run
 	from    []int32
 	rows    []int32
+	counted [2]counted
 }
 
 func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, form keysort.Form[K]) (*Answer, error) {
@@ -336,14 +339,18 @@ func (j *joiner[K]) readTimes(ctx context.Context, run Run, keys blocks[K], span
 // gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to the places that the rows get.
 func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m *matches, spans [][]offline.Span, memory *shardMemory[K]) error {
 	joining := j.o.Stats.Start(stages.Join)
-	j.place(sp, m, memory)
+	wanted := j.place(sp, m, memory)
+	places := memory.to
+	if len(j.runs) == 1 {
+		places = memory.places // are in the order of the run
+	}
 	joining.Stop(int64(len(sp.rows)), 0)
 	begin := int32(0)
 	for r, end := range memory.ends {
 		if begin == end {
 			continue
 		}
-		to, from := memory.to[begin:end], memory.from[begin:end]
+		to, from := places[begin:end], memory.from[begin:end]
 		begin = end
 		memory.rows = distinctRows(memory.rows[:0], from, spans[r])
 		for c, f := range j.q.Features {
@@ -359,11 +366,19 @@ func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m *matches, spans [
 			release(values)
 		}
 	}
+	joining = j.o.Stats.Start(stages.Join)
+	defer joining.Stop(0, 0)
+	var known func(s int32) bool
+	if m.created != nil {
+		known = func(s int32) bool { return m.known(s, sp.asOf) }
+	}
+	j.count(sp, memory.hits[:wanted], memory.places[:wanted], len(memory.hits)-wanted, m.events, known, memory)
 	return nil
 }
 
-// place gives a shard's rows that have a match their places, and lists those whose values are wanted in memory, run after run.
-func (j *joiner[K]) place(sp spine[K], m *matches, memory *shardMemory[K]) {
+// place gives a shard's rows that have a match their places, and lists those whose values are wanted, and which come first then, in memory, run after run: of a
+// single run they are in order. It returns how many they are.
+func (j *joiner[K]) place(sp spine[K], m *matches, memory *shardMemory[K]) (wanted int) {
 	hits, places := slices.Grow(memory.hits[:0], len(m.run)), slices.Grow(memory.places[:0], len(m.run))
 	for s, run := range m.run {
 		if run >= 0 {
@@ -372,7 +387,14 @@ func (j *joiner[K]) place(sp spine[K], m *matches, memory *shardMemory[K]) {
 	}
 	memory.hits, memory.places = hits, places
 	j.out.take(places, &memory.next)
-	wanted := j.out.found(hits, places, m, sp.asOf)
+	wanted = j.out.found(hits, places, m, sp.asOf)
+	if len(j.runs) == 1 {
+		memory.ends, memory.from = append(memory.ends[:0], int32(wanted)), slices.Grow(memory.from[:0], wanted)[:wanted]
+		for i, s := range hits[:wanted] {
+			memory.from[i] = m.row[s]
+		}
+		return wanted
+	}
 	memory.ends = slices.Grow(memory.ends[:0], len(j.runs))[:len(j.runs)]
 	clear(memory.ends)
 	for _, s := range hits[:wanted] {
@@ -389,6 +411,7 @@ func (j *joiner[K]) place(sp spine[K], m *matches, memory *shardMemory[K]) {
 		memory.ends[m.run[s]]++
 		memory.to[at], memory.from[at] = places[i], m.row[s]
 	}
+	return wanted
 }
 
 // distinctRows appends the rows of a run that matches, which never fall, name by their place in what was read of spans. Each match becomes

@@ -220,6 +220,7 @@ func TestJoinAgreesWithNaive(t *testing.T) {
 		for i := range question.Times.Len() {
 			checkAnswer(t, view, rows, question, answer, i, options.AsKnown)
 		}
+		checkTally(t, question, runs, options, answer)
 	})
 }
 

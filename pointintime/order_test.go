@@ -24,7 +24,8 @@ func askBefore(t *rapid.T, q *Question, runs []Run) {
 	other.View, other.Features = &feature.View{Name: "other", Keys: q.View.Keys, Delay: time.Microsecond, Schedule: oneTick{feature.Time(2).Std()}}, nil
 	first := rapid.Bool().Draw(t, "as served first")
 	for _, served := range []bool{first, !first} {
-		if _, err := Join(context.Background(), other, runs, Options{AsServed: served}); err != nil {
+		some := runs[:rapid.IntRange(0, len(runs)).Draw(t, "runs")]
+		if _, err := Join(context.Background(), other, some, Options{AsServed: served}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,6 +54,7 @@ func TestOrderOfServedTimes(t *testing.T) {
 		if !reflect.DeepEqual(got.Rows, want.Rows) || !reflect.DeepEqual(got.EventTimes, want.EventTimes) {
 			t.Fatalf("after other questions rows are %v at %v, want %v at %v", got.Rows, got.EventTimes, want.Rows, want.EventTimes)
 		}
+		checkTally(t, question, runs, Options{AsServed: true}, want)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -32,19 +33,24 @@ type sink interface {
 	settle(*places)
 	// finish returns the values; rows that are not present hold fallback, or NULL when that is nil.
 	finish(fallback any) (arrow.Array, error)
+	// nulls tells of each place whose value has been scattered whether it is NULL; nil: none is.
+	nulls() []bool
 	// statuses returns the status of each row.
 	statuses() []feature.Status
 }
 
 func newOutput(q Question, rows int) *output {
-	a := &Answer{Rows: make([]feature.Status, rows), EventTimes: valuesOf[feature.Time](q.Spare, rows)}
-	if q.View.HasCreatedTime {
-		a.CreatedTimes, a.Known = uncleared.Make[feature.Time](rows), make([]bool, rows)
+	a := &Answer{Rows: make([]feature.Status, rows)}
+	if q.tally == nil || q.tally.withTimes {
+		a.EventTimes = valuesOf[feature.Time](q.Spare, rows)
+		if q.View.HasCreatedTime {
+			a.CreatedTimes, a.Known = uncleared.Make[feature.Time](rows), make([]bool, rows)
+		}
 	}
 	o := &output{places: newPlaces(rows), view: q.View, a: a}
 	present := sync.OnceValues(func() ([]byte, int) { return feature.PresentBits(a.Rows) })
 	for _, f := range q.Features {
-		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows, present: present}, q.Spare))
+		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows, present: present, expires: q.View.TTL > 0}, q.Spare))
 	}
 	return o
 }
@@ -55,10 +61,12 @@ func (o *output) found(hits []int32, places []uint32, m *matches, asOf []int64) 
 	a := o.a
 	for i, s := range hits {
 		place, event := places[i], feature.Time(m.events[s])
-		a.EventTimes[place], a.Rows[place] = event, feature.Present
-		if m.created != nil {
-			a.CreatedTimes[place] = feature.Time(m.created[s])
-			a.Known[place] = m.created[s] != unknownCreated && m.created[s] <= asOf[s]
+		a.Rows[place] = feature.Present
+		if a.EventTimes != nil {
+			a.EventTimes[place] = event
+		}
+		if a.Known != nil {
+			a.CreatedTimes[place], a.Known[place] = feature.Time(m.created[s]), m.known(s, asOf)
 		}
 		if o.view.TTL > 0 && o.view.Expired(event, feature.Time(asOf[s])) {
 			a.Rows[place] = feature.Expired
@@ -83,8 +91,10 @@ func (o *output) settle() {
 	for _, s := range o.columns {
 		move(func() { s.settle(o.places) })
 	}
-	move(func() { settle(o.places, o.a.EventTimes, 0) })
 	move(func() { settle(o.places, o.a.Rows, feature.NotFound) })
+	if o.a.EventTimes != nil {
+		move(func() { settle(o.places, o.a.EventTimes, 0) })
+	}
 	if o.a.Known != nil {
 		move(func() { settle(o.places, o.a.CreatedTimes, 0) })
 		move(func() { settle(o.places, o.a.Known, false) })
@@ -116,13 +126,25 @@ func (o *output) answer(q Question) (*Answer, error) {
 type presence struct {
 	rows    []feature.Status     // of the answer
 	present func() ([]byte, int) // feature.PresentBits of rows, when they are settled
+	expires bool                 // rows may have places without a value
 	first   sync.Once
-	null    []bool // nil: none
+	any     atomic.Bool // there is null
+	null    []bool      // nil: none
 }
 
 func (p *presence) setNull(place uint32) {
-	p.first.Do(func() { p.null = make([]bool, len(p.rows)) })
+	p.first.Do(func() {
+		p.null = make([]bool, len(p.rows))
+		p.any.Store(true)
+	})
 	p.null[place] = true
+}
+
+func (p *presence) nulls() []bool {
+	if !p.any.Load() {
+		return nil
+	}
+	return p.null
 }
 
 func (p *presence) settle(at *places) {
@@ -238,14 +260,14 @@ func (s *fixedSink[T]) finish(fallback any) (arrow.Array, error) {
 				s.values[i] = value
 			}
 		}
-	} else if valid, nulls = s.validity(); nulls > 0 {
+	} else if valid, nulls = s.validity(); nulls > 0 && (s.expires || s.null != nil) {
 		s.clearAbsent(valid.Bytes())
 	}
 	data := array.NewData(s.t.Arrow(), len(s.values), []*memory.Buffer{valid, memory.NewBufferBytes(s.bytes(s.values))}, nil, nulls, 0)
 	return array.MakeFromData(data), nil
 }
 
-// clearAbsent makes zeros of the values of which bits say that they are not there: they have been anything so far.
+// clearAbsent makes zeros of the values of which bits say that they are not there: those of rows that have a place, and no value, have been anything so far.
 func (s *fixedSink[T]) clearAbsent(bits []byte) {
 	var zero T
 	for i, b := range bits {

@@ -63,7 +63,6 @@ type leak uint8
 const (
 	exactTime leak = 1 << iota
 	notKnown
-	afterWatermark
 )
 
 // report gathers what a manifest says about the values of an export.
@@ -75,8 +74,11 @@ type report struct {
 	computed []FeatureReport // for each on-demand feature
 	leaks    LeakReport
 
-	times  *array.Timestamp // of the current chunk
-	leaked []leak
+	// Of the current chunk:
+	times     *array.Timestamp
+	last      feature.Time // of times
+	watermark feature.Time // the least of the views
+	leaked    []leak
 }
 
 func newReport(svc *feature.Service, fullNames bool) *report {
@@ -109,6 +111,10 @@ func (r *report) begin(times *array.Timestamp) {
 	r.times, r.rows = times, r.rows+int64(n)
 	r.leaked = slices.Grow(r.leaked[:0], n)[:n]
 	clear(r.leaked) // also when it is new: the system gives memory that is read first twice, once to be read
+	r.last, r.watermark = feature.MinTime, feature.MaxTime
+	for _, q := range keysort.Timestamps(times) {
+		r.last = max(r.last, feature.Time(q)) // of a NULL, any: it only is looked at then
+	}
 }
 
 // end closes the chunk: a row counts once, however many views it has leaked from.
@@ -119,8 +125,19 @@ func (r *report) end() {
 		}
 		r.leaks.ExactTime += count(l&exactTime != 0)
 		r.leaks.AsKnown += count(l&notKnown != 0)
-		r.leaks.AfterWatermark += count(l&afterWatermark != 0)
 	}
+	r.leaks.AfterWatermark += r.after(r.watermark)
+}
+
+// after returns how many rows of the chunk lie after a time.
+func (r *report) after(watermark feature.Time) (n int64) {
+	if r.last <= watermark {
+		return 0
+	}
+	for i, q := range keysort.Timestamps(r.times) {
+		n += count(feature.Time(q) > watermark && r.times.IsValid(i))
+	}
+	return n
 }
 
 func count(b bool) int64 {
@@ -130,53 +147,28 @@ func count(b bool) int64 {
 	return 0
 }
 
-// add counts the answer of one ref for the current chunk.
-func (r *report) add(ref int, a *Answer, watermark feature.Time) error {
-	times, whole := keysort.Timestamps(r.times), r.addRows(ref, a, watermark)
-	for j, column := range a.Columns[:len(r.features[ref])] {
-		of := whole
-		if len(a.Rows) > 0 && &column.Statuses[0] != &a.Rows[0] {
-			of = newCounted(column.Statuses, times, a.EventTimes)
-		}
-		f := &r.features[ref][j]
-		f.Present += of.rows[feature.Present]
-		f.Null += of.rows[feature.Null]
-		f.NotFound += of.rows[feature.NotFound]
-		f.Expired += of.rows[feature.Expired]
-		r.ages[ref][j].add(&of.ages)
-	}
-	return nil
+// tallyFor returns what a question to a ref is to be counted by.
+func (r *report) tallyFor(ref int, withTimes bool) *tally {
+	return &tally{withTimes: withTimes, leaked: r.leaked, columns: make([]counted, len(r.svc.Refs[ref].Lookups()))}
 }
 
-// addRows counts the rows of an answer, and what they have leaked.
-func (r *report) addRows(ref int, a *Answer, watermark feature.Time) *counted {
-	created, leaks := r.svc.Refs[ref].View.HasCreatedTime, &r.leaks.Views[ref]
-	c := &counted{}
-	for i, q := range keysort.Timestamps(r.times) {
-		var l leak
-		if feature.Time(q) > watermark && r.times.IsValid(i) {
-			leaks.AfterWatermark++
-			l |= afterWatermark
-		}
-		status := a.Rows[i]
-		c.rows[status]++
-		if status == feature.Present {
-			age := q - int64(a.EventTimes[i])
-			c.ages.note(age)
-			if age == 0 {
-				leaks.ExactTime++
-				l |= exactTime
-			}
-			if created && !a.Known[i] {
-				*leaks.AsKnown++
-				l |= notKnown
-			}
-		}
-		if l != 0 {
-			r.leaked[i] |= l
-		}
+// add takes in what was counted of one ref for the current chunk.
+func (r *report) add(ref int, t *tally, watermark feature.Time) {
+	leaks := &r.leaks.Views[ref]
+	leaks.ExactTime += t.exactTime
+	if leaks.AsKnown != nil {
+		*leaks.AsKnown += t.notKnown
 	}
-	return c
+	leaks.AfterWatermark += r.after(watermark)
+	r.watermark = min(r.watermark, watermark)
+	for j := range r.features[ref] {
+		f, rows := &r.features[ref][j], &t.columns[j].rows
+		f.Present += rows[feature.Present]
+		f.Null += rows[feature.Null]
+		f.Expired += rows[feature.Expired]
+		f.NotFound += int64(r.times.Len()) - rows[feature.Present] - rows[feature.Null] - rows[feature.Expired]
+		r.ages[ref][j].add(&t.columns[j].ages)
+	}
 }
 
 // addComputed counts the on-demand features of the current chunk. They have no ages, and what they leak is counted as leaks of the views
@@ -191,23 +183,6 @@ func (r *report) addComputed(columns []ondemand.Column) {
 			}
 		}
 	}
-}
-
-// counted tells of rows how many have which status, and how old those are that are present.
-type counted struct {
-	rows [feature.Expired + 1]int64
-	ages ages
-}
-
-func newCounted(statuses []feature.Status, times []int64, events []feature.Time) *counted {
-	c := &counted{}
-	for i, s := range statuses {
-		c.rows[s]++
-		if s == feature.Present {
-			c.ages.note(times[i] - int64(events[i]))
-		}
-	}
-	return c
 }
 
 // ages counts ages in classes that grow with the age, so that each has its ages to one part in 128.

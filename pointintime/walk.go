@@ -48,6 +48,11 @@ type matches struct {
 	created []int64
 }
 
+// known reports whether the match of sorted position s was known at its as-of time.
+func (m *matches) known(s int32, asOf []int64) bool {
+	return m.created[s] != unknownCreated && m.created[s] <= asOf[s]
+}
+
 // newMatches returns matches of so many rows, none of which has one yet.
 func (m *shardMemory[K]) newMatches(rows int, created bool) *matches {
 	of := &m.matches

@@ -171,6 +171,12 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memo
 			return err
 		}
 	}
+	l := w.cover.latest()
+	var known func(s int32) bool
+	if l.created != nil {
+		known = func(s int32) bool { return l.known[s] }
+	}
+	j.count(w.sp, w.hits, w.to, 0, l.events, known, memory)
 	return nil
 }
 
@@ -196,8 +202,11 @@ func (w *windowShard[K]) found(memory *shardMemory[K]) {
 	a := w.out.a
 	for i, s := range w.hits {
 		place := w.to[i]
-		a.Rows[place], a.EventTimes[place] = feature.Present, feature.Time(l.events[s])
-		if l.created != nil {
+		a.Rows[place] = feature.Present
+		if a.EventTimes != nil {
+			a.EventTimes[place] = feature.Time(l.events[s])
+		}
+		if a.Known != nil {
 			a.CreatedTimes[place], a.Known[place] = feature.Time(l.created[s]), l.known[s]
 		}
 	}

@@ -135,6 +135,7 @@ func TestWindowsAgreeWithNaive(t *testing.T) {
 		for i := range question.Times.Len() {
 			checkWindows(t, view, rows, question, answer, i, options.AsKnown)
 		}
+		checkTally(t, question, runs, options, answer)
 	})
 }
 

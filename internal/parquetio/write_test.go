@@ -324,9 +324,10 @@ func TestAnotherReaderReads(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		specs := drawSpecs(t)
 		var buf bytes.Buffer
-		w := NewWriter(&buf, specs, WriterOptions{RowGroupRows: rapid.IntRange(1, 50).Draw(t, "row group"), PageRows: rapid.IntRange(1, 20).Draw(t, "page")})
+		opts := WriterOptions{RowGroupRows: rapid.IntRange(1, 50).Draw(t, "row group"), PageRows: rapid.IntRange(1, 20).Draw(t, "page"), Parts: drawParts(t, len(specs))}
+		w := NewWriter(&buf, specs, opts)
 		batch := drawBatch(t, specs)
-		if err := w.Write(batch); err != nil {
+		if err := writeParts(t, w, []arrow.RecordBatch{batch}, []bool{false}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.Close(); err != nil {
