@@ -275,8 +275,8 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 	return c, nil
 }
 
-// joinBytesPerRow is what a join takes for each spine row beside columns: key, time and number in order, a place in the answer, and the time of what a view has
-// found there. What shards take is the same for any spine.
+// joinBytesPerRow is what a join takes for each spine row beside columns: key, time and number in order, a place in the answer, and, where it is asked for, the time of what
+// a view has found there. What shards take is the same for any spine.
 const joinBytesPerRow = 32
 
 // chunkRows returns how many rows the memory allows for of a spine whose texts and lists take so many bytes a row. Half of it is left to the
