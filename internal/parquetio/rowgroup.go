@@ -53,7 +53,7 @@ func (w *Writer) WritePart(index int, batch arrow.RecordBatch) error {
 
 func (p *part) checkTypes(batch arrow.RecordBatch) error {
 	if int(batch.NumCols()) != len(p.columns) {
-		return feature.Errorf(feature.ErrInternal, "writing Parquet: a batch has %d columns, the file %d", batch.NumCols(), len(p.columns))
+		return feature.Errorf(feature.ErrInternal, "writing Parquet: a batch has %d columns, and %d are to be written", batch.NumCols(), len(p.columns))
 	}
 	for i, c := range p.columns {
 		if got := batch.Column(i).DataType(); !arrow.TypeEqual(got, c.Type.Arrow()) {

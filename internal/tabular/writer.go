@@ -124,7 +124,7 @@ func (w *Writer) WritePart(index int, batch arrow.RecordBatch) error {
 	case w.file == nil:
 		return feature.Errorf(feature.ErrInternal, "write %s: the writer is closed", w.path)
 	case batch.NumCols() != int64(schema.NumFields()):
-		return feature.Errorf(feature.ErrInternal, "write %s: a batch of %d columns for a table of %d", w.path, batch.NumCols(), schema.NumFields())
+		return feature.Errorf(feature.ErrInternal, "write %s: a batch of %d columns where %d are to be written", w.path, batch.NumCols(), schema.NumFields())
 	}
 	for i, f := range schema.Fields() {
 		if t := batch.Column(i).DataType(); !arrow.TypeEqual(t, f.Type) {
