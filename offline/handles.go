@@ -11,11 +11,10 @@ import (
 
 // handles keeps a snapshot's data files open between reads, no more than max that nobody is reading.
 type handles struct {
-	store  *Store
-	view   string
-	max    int
-	memory parquetio.Memory // of the columns that are read
-	read   atomic.Int64     // bytes, without footers
+	store *Store
+	view  string
+	max   int
+	read  atomic.Int64 // bytes, without footers
 
 	mu     sync.Mutex
 	open   map[string]*handle
@@ -69,7 +68,7 @@ func (h *handles) openFile(f *dataFile) (*handle, error) {
 	if err != nil {
 		return nil, h.store.failed(h.view, err)
 	}
-	file.UseMemory(&h.memory)
+	file.UseMemory(h.store.memory)
 	file.CountReads(&h.read)
 	o := &handle{file: file, paths: map[int]string{}, byName: true}
 	for _, c := range file.Columns() {

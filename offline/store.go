@@ -18,6 +18,7 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/disk"
+	"github.com/asof-store/asof/internal/parquetio"
 )
 
 // namespace is the Iceberg namespace, and the directory below the warehouse, of the views' tables.
@@ -74,6 +75,7 @@ type Store struct {
 	root    string // absolute
 	escaped string // root as iceberg-go writes it into the table
 	opts    Options
+	memory  *parquetio.Memory // of the columns that are read
 }
 
 // Open returns the store in the warehouse directory, which it makes if there is none. It fails with ErrUnavailable when the
@@ -101,7 +103,7 @@ func Open(ctx context.Context, warehouse string, opts Options) (*Store, error) {
 	if _, err := os.ReadDir(filepath.Join(root, namespace)); err != nil {
 		return nil, feature.Errorf(feature.ErrUnavailable, "warehouse %s: %w", warehouse, err)
 	}
-	return &Store{root: root, escaped: strings.TrimSuffix(location.JoinPath(namespace).String(), "/"+namespace), opts: opts}, nil
+	return &Store{root: root, escaped: strings.TrimSuffix(location.JoinPath(namespace).String(), "/"+namespace), opts: opts, memory: &parquetio.Memory{}}, nil
 }
 
 // tableDir returns the directory of a view's table.

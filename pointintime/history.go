@@ -60,7 +60,7 @@ func historyOf[K keysort.Ordered](ctx context.Context, view *feature.View, key [
 		if len(spans) == 0 || !overlaps(run.Events(), ranges) {
 			continue
 		}
-		h, spans, err := j.readNear(ctx, run, sp, spans)
+		h, spans, err := j.readNear(ctx, run, sp, spans, few(sp, spans))
 		if err != nil {
 			return nil, err
 		}

@@ -1,10 +1,12 @@
 package pointintime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
 	"slices"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -42,6 +44,8 @@ type Options struct {
 	Workers  int  // goroutines; default: the number of processors
 	// Stats, where it is set, takes in the work of the stages sort, decode and join.
 	Stats *stages.Stats
+
+	pieceRows int // rows of a run that are walked at a time; default: pieceRowsDefault
 }
 
 // Question asks for some features of one view, for many keys at a time each.
@@ -193,18 +197,59 @@ func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *sha
 				continue
 			}
 		}
-		var h history[K]
 		var err error
-		if h, spans[r], err = j.readNear(ctx, run, *part, spans[r]); err != nil {
+		if spans[r], err = j.walkRun(ctx, int32(r), part, spans[r], best); err != nil {
 			return err
 		}
-		joining := j.o.Stats.Start(stages.Join)
-		walk(part, &h, int32(r), j.o.AsKnown && h.created != nil, best)
 		memory.pending.settle(m)
-		joining.Stop(0, 0)
-		h.release()
 	}
 	return j.gather(ctx, sp, m, spans, memory)
+}
+
+// walkRun offers rows of sp what the rows of run r in spans have for them, and returns where those lie that were walked.
+func (j *joiner[K]) walkRun(ctx context.Context, r int32, sp *spine[K], spans []offline.Span, m *matches) (walked []offline.Span, err error) {
+	run, few := j.runs[r], few(*sp, spans)
+	before := 0
+	for _, piece := range piecesOf(spans, run.Pages(), cmp.Or(j.o.pieceRows, pieceRowsDefault)) {
+		h, read, err := j.readNear(ctx, run, *sp, piece, few)
+		if err != nil {
+			return nil, err
+		}
+		h.before = before
+		joining := j.o.Stats.Start(stages.Join)
+		walk(sp, &h, r, j.o.AsKnown && h.created != nil, m)
+		joining.Stop(0, 0)
+		h.release()
+		walked, before = append(walked, read...), before+rowsOf(read)
+	}
+	return walked, nil
+}
+
+// pieceRowsDefault is how many rows of a run are walked at a time, or a page more: their keys and times are still in a cache then, and the memory serves those that come next.
+const pieceRowsDefault = 1 << 18
+
+// piecesOf cuts spans between pages, which they hold whole, to pieces of so many rows, or a page more; of pages that are not known there is one piece.
+func piecesOf(spans []offline.Span, pages []offline.Page, rows int) (pieces [][]offline.Span) {
+	var piece []offline.Span
+	n, p := 0, 0 // rows of the piece; the page that it may end with
+	for _, s := range spans {
+		for s.From < s.To {
+			p += sort.Search(len(pages)-p, func(i int) bool { return pages[p+i].To-s.From >= rows-n })
+			end := s.To
+			if p < len(pages) {
+				end = min(end, pages[p].To)
+			}
+			piece = append(piece, offline.Span{From: s.From, To: end})
+			n += end - s.From
+			if s.From = end; n >= rows {
+				pieces, piece, n = append(pieces, piece), nil, 0
+			}
+		}
+	}
+	if n > 0 {
+		pieces = append(pieces, piece)
+	}
+	return pieces
 }
 
 // reaches reports whether run begins early enough for one of sp's rows to see something of it.
@@ -257,11 +302,15 @@ func (j *joiner[K]) holding(pages []offline.Page, sp spine[K]) []offline.Span {
 // rowsOfKeyMin is how many rows of pages there must be for each row of the spine: of fewer, all times are read sooner than some are left out.
 const rowsOfKeyMin = 64
 
-// readNear returns those of the rows of spans for the walk which have sp's keys, and where they are, as far as it pays to leave others out. The caller
+// few reports whether there are so few keys in sp that their rows among those of spans are to be found first.
+func few[K keysort.Ordered](sp spine[K], spans []offline.Span) bool {
+	return rowsOf(spans) >= rowsOfKeyMin*len(sp.keys)
+}
+
+// readNear returns those of the rows of spans for the walk which have sp's keys, and where they are, leaving others out where keys are few. The caller
 // releases them.
-func (j *joiner[K]) readNear(ctx context.Context, run Run, sp spine[K], spans []offline.Span) (history[K], []offline.Span, error) {
-	rows := rowsOf(spans)
-	if rows < rowsOfKeyMin*len(sp.keys) {
+func (j *joiner[K]) readNear(ctx context.Context, run Run, sp spine[K], spans []offline.Span, few bool) (history[K], []offline.Span, error) {
+	if !few {
 		h, err := j.read(ctx, run, spans)
 		return h, spans, err
 	}
@@ -271,7 +320,7 @@ func (j *joiner[K]) readNear(ctx context.Context, run Run, sp spine[K], spans []
 		return history[K]{}, nil, err
 	}
 	decoding.Stop(0, 0)
-	near, spans := blocksOf(keys, rows, j.form.Of).near(sp.keys, spans)
+	near, spans := blocksOf(keys, rowsOf(spans), j.form.Of).near(sp.keys, spans)
 	if len(spans) == 0 {
 		return history[K]{}, nil, nil
 	}

@@ -208,7 +208,7 @@ func TestJoinAgreesWithNaive(t *testing.T) {
 		view := randomView(t)
 		rows := randomRows(t, view)
 		runs := randomRuns(t, view, rows)
-		options := Options{AsKnown: rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers")}
+		options := Options{AsKnown: rapid.Bool().Draw(t, "as known"), Workers: rapid.IntRange(1, 3).Draw(t, "workers"), pieceRows: rapid.IntRange(0, 20).Draw(t, "rows of a piece")}
 		question := randomQuestion(t, view)
 		if rapid.Bool().Draw(t, "order shared") {
 			askBefore(t, &question, runs)

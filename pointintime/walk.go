@@ -25,6 +25,7 @@ type history[K keysort.Ordered] struct {
 	events  []int64
 	created []int64 // unknownCreated where NULL; nil for a view without created times
 
+	before  int           // rows of the run that have been walked before these
 	columns []arrow.Array // what these share memory with
 }
 
@@ -43,7 +44,7 @@ const unknownCreated = -1 << 63
 // matches is the best answer so far for each row of a spine.
 type matches struct {
 	run     []int32 // -1 where nothing matched
-	row     []int32 // row of the history piece that was walked
+	row     []int32 // of the rows of the run that were walked
 	events  []int64
 	created []int64
 }
@@ -66,25 +67,25 @@ func (m *shardMemory[K]) newMatches(rows int, created bool) *matches {
 	return of
 }
 
-// offer makes row r of run the answer of spine row s unless a better one is known: one of a greater event time, or of an
+// offer makes row r of h, which is of a run, the answer of spine row s unless a better one is known: one of a greater event time, or of an
 // equal event time and greater created time. Of equals the one of the last run stays: they are in source order.
-func (m *matches) offer(s int, run int32, h []int64, created []int64, r int) {
+func offer[K keysort.Ordered](m *matches, s int, run int32, h *history[K], r int) {
 	if m.run[s] >= 0 {
 		switch {
-		case h[r] < m.events[s]:
+		case h.events[r] < m.events[s]:
 			return
-		case h[r] > m.events[s]:
-		case created != nil && created[r] != m.created[s]:
-			if created[r] < m.created[s] {
+		case h.events[r] > m.events[s]:
+		case h.created != nil && h.created[r] != m.created[s]:
+			if h.created[r] < m.created[s] {
 				return
 			}
 		case run < m.run[s]:
 			return
 		}
 	}
-	m.run[s], m.row[s], m.events[s] = run, int32(r), h[r]
-	if created != nil {
-		m.created[s] = created[r]
+	m.run[s], m.row[s], m.events[s] = run, int32(h.before+r), h.events[r]
+	if h.created != nil {
+		m.created[s] = h.created[r]
 	}
 }
 
@@ -126,7 +127,7 @@ func walkKey[K keysort.Ordered](sp *spine[K], s, sEnd int, h *history[K], i, iEn
 			i++
 		}
 		if i > first {
-			m.offer(s+k, run, events, h.created, i-1)
+			offer(m, s+k, run, h, i-1)
 		}
 	}
 }
@@ -151,7 +152,7 @@ func walkKnown[K keysort.Ordered](sp *spine[K], s, sEnd int, h *history[K], i, i
 			best = max(best, heap.Pop(&waiting).(int))
 		}
 		if best >= 0 {
-			m.offer(s, run, h.events, h.created, best)
+			offer(m, s, run, h, best)
 		}
 	}
 }

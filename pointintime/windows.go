@@ -155,7 +155,7 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memo
 		}
 		var h history[K]
 		var err error
-		if h, w.spans[r], err = j.readNear(ctx, run, w.sp, w.spans[r]); err != nil {
+		if h, w.spans[r], err = j.readNear(ctx, run, w.sp, w.spans[r], few(w.sp, w.spans[r])); err != nil {
 			return err
 		}
 		joining := j.o.Stats.Start(stages.Join)
