@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +57,7 @@ type ExportOptions struct {
 // taken twice; otherwise those of reading and writing.
 func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath, outPath string, o ExportOptions) (m *Manifest, err error) {
 	begun := time.Now()
-	e := newExport(svc, snapshots, spinePath, o)
+	e := newExport(svc, snapshots, spinePath, outPath, o)
 	readOnce := sha256.New()
 	reader, err := tabular.OpenReader(spinePath, tabular.ReaderOptions{BatchRowsOf: e.chunkRows, Wanted: e.joins, ReadOnce: readOnce})
 	if err != nil {
@@ -66,11 +67,14 @@ func Export(ctx context.Context, svc *feature.Service, snapshots map[string]*off
 	if err := e.prepare(ctx, reader); err != nil {
 		return nil, err
 	}
-	writer, err := tabular.Create(outPath, e.schema, tabular.WriterOptions{Step: o.Step, Parts: e.parts})
+	writer, err := tabular.Create(outPath, e.schema, tabular.WriterOptions{Step: o.Step, Parts: e.partSizes()})
 	if err != nil {
 		return nil, err
 	}
 	defer writer.Abort()
+	if writer.Parts() == 1 {
+		e.parts = nil
+	}
 	var hash string
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -108,19 +112,24 @@ type export struct {
 	taken      []feature.Field // of the spine: key columns, then request fields
 	spine      *arrow.Schema
 	schema     *arrow.Schema // of the output
-	parts      []int         // numbers of its columns that are written on their own; nil: all are written at once
+	parts      []part        // of its columns that are written on their own; nil: all are written at once
 	report     *report
 	spare      Spare
 	total      int64
 }
 
-func newExport(svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath string, o ExportOptions) *export {
+func newExport(svc *feature.Service, snapshots map[string]*offline.Snapshot, spinePath, outPath string, o ExportOptions) *export {
 	o.TimeColumn, o.Memory = cmp.Or(o.TimeColumn, TimeColumnDefault), cmp.Or(max(0, o.Memory), MemoryDefault)
 	if o.Stats == nil {
 		o.Stats = &stages.Stats{}
 	}
-	return &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, taken: slices.Concat(svc.KeyFields(), svc.RequestFields()),
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	e := &export{o: o, svc: svc, snapshots: snapshots, spinePath: spinePath, taken: slices.Concat(svc.KeyFields(), svc.RequestFields()),
 		report: newReport(svc, o.FullNames), total: -1}
+	e.parts = e.partsIn(outPath)
+	return e
 }
 
 // prepare checks that everything is there and fits together, before any work.
@@ -202,7 +211,7 @@ func (e *export) checkSpine(spine *arrow.Schema) error {
 		}
 		fields = append(fields, arrow.Field{Name: c.Name, Type: e.typeOf(c).Arrow(), Nullable: true})
 	}
-	e.schema, e.parts = arrow.NewSchema(fields, nil), e.partsOf()
+	e.schema = arrow.NewSchema(fields, nil)
 	return e.svc.CheckNames(e.o.FullNames, taken...)
 }
 
@@ -275,9 +284,9 @@ func (e *export) readChunk(ctx context.Context, reader tabular.Reader) (*chunk, 
 	return c, nil
 }
 
-// joinBytesPerRow is what a join takes for each spine row beside columns: key, time and number in order, a place in the answer, and, where it is asked for, the time of what
-// a view has found there. What shards take is the same for any spine.
-const joinBytesPerRow = 32
+// joinBytesPerRow is what a join takes for each spine row beside columns: key, time and number in order; a place in the answer; and of what a view has found there row, place
+// and age, and, where it is asked for, the time. What shards take while they look for it is the same for any spine.
+const joinBytesPerRow = 48
 
 // chunkRows returns how many rows the memory allows for of a spine whose texts and lists take so many bytes a row. Half of it is left to the
 // history, the writer and the collector. A chunk less is a pass over the history less.
@@ -294,12 +303,23 @@ func (e *export) chunkRows(spine *arrow.Schema, textBytes int64) int {
 	for _, f := range e.taken {
 		types = append(types, f.Type.Arrow())
 	}
-	for _, c := range e.columns() {
-		types = append(types, e.typeOf(c).Arrow())
+	widthOf := func(types []arrow.DataType) (width int64) {
+		for _, t := range types {
+			width += widthOf(t, 48) + 1 // text and lists: a guess; validity
+		}
+		return width
 	}
-	for _, t := range append(types, e.hidden()...) {
-		perRow += widthOf(t, 48) + 1 // text and lists: a guess; validity
+	perRow += widthOf(types)
+	if e.parts == nil {
+		perRow += widthOf(e.typesOf(e.columns())) + widthOf(e.hidden())
 	}
+	widest := int64(0) // of two parts, of which one is written while the other is gathered
+	for i, p := range e.parts {
+		if i > 0 {
+			widest = max(widest, widthOf(e.typesOf(e.parts[i-1].columns))+widthOf(e.typesOf(p.columns)))
+		}
+	}
+	perRow += widest
 	return int(max(rowsMin, min(rowsMax, e.o.Memory/2/perRow)))
 }
 
@@ -327,7 +347,7 @@ func textBytes(batch arrow.RecordBatch) (size int64) {
 }
 
 // joinChunk joins one chunk with every view of the service and writes it, with what the reader has left out of it.
-func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader, writer *tabular.Writer) (err error) {
+func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader, writer *tabular.Writer) error {
 	times, err := concatenate(c.times)
 	if err != nil {
 		return fmt.Errorf("joining the spine's times: %w", err)
@@ -338,18 +358,28 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader,
 			return fmt.Errorf("joining the spine's column %s: %w", f.Name, err)
 		}
 	}
-	answers, orders := make([]*Answer, len(e.svc.Refs)), map[string]*Order{}
 	e.report.begin(times.(*array.Timestamp))
-	inParts := writer.Parts() > 1
-	// The spine is written beside the join of the first view, and an answer beside that of the next one.
-	writing := new(errgroup.Group)
-	defer func() { err = cmp.Or(err, writing.Wait()) }()
-	if inParts {
-		writing.Go(func() error { return e.write(ctx, c, reader, 0, nil, writer) })
+	questions := e.questions(times.(*array.Timestamp), taken)
+	if e.parts != nil {
+		err = e.joinParts(ctx, c, questions, reader, writer)
+	} else {
+		err = e.joinWhole(ctx, c, questions, taken, reader, writer)
 	}
+	if err != nil {
+		return err
+	}
+	for i, q := range questions {
+		e.report.add(i, q.tally, e.snapshots[q.View.Name].Progress().Watermark)
+	}
+	return nil
+}
+
+// questions returns what a chunk asks of each ref.
+func (e *export) questions(times *array.Timestamp, taken map[string]arrow.Array) (all []Question) {
+	orders := map[string]*Order{}
 	for i := range e.svc.Refs {
 		ref := &e.svc.Refs[i]
-		q := Question{View: ref.View, Features: ref.Lookups(), Times: times.(*array.Timestamp), Spare: &e.spare, tally: e.report.tallyFor(i, e.o.WithFeatureTimes)}
+		q := Question{View: ref.View, Features: ref.Lookups(), Times: times, Spare: &e.spare, tally: e.report.tallyFor(i, e.o.WithFeatureTimes)}
 		for _, name := range ref.KeyColumns {
 			q.Keys = append(q.Keys, taken[name])
 		}
@@ -358,35 +388,51 @@ func (e *export) joinChunk(ctx context.Context, c *chunk, reader tabular.Reader,
 			q.Order = &Order{}
 			orders[columns] = q.Order
 		}
-		answer, err := Join(ctx, q, e.runs[i], e.o.Options)
+		all = append(all, q)
+	}
+	return all
+}
+
+// joinParts joins a chunk and writes it part by part: the spine beside the join of the first view, and other parts beside the work for the next one.
+func (e *export) joinParts(ctx context.Context, c *chunk, questions []Question, reader tabular.Reader, writer *tabular.Writer) (err error) {
+	writing := new(errgroup.Group)
+	defer func() { err = cmp.Or(err, writing.Wait()) }()
+	writing.Go(func() error { return e.write(ctx, c, reader, 0, nil, writer) })
+	number := 1
+	for i, q := range questions {
+		out, err := find(ctx, q, e.runs[i], e.o.Options)
 		if err != nil {
 			return err
 		}
-		if err := writing.Wait(); err != nil {
-			return err
-		}
-		e.report.add(i, q.tally, e.snapshots[ref.View.Name].Progress().Watermark)
-		answers[i] = answer
-		if inParts {
-			if i > 0 {
-				e.spare.Leave(answers[i-1])
+		for ; number < len(e.parts) && e.parts[number].ref == i; number++ {
+			p := e.parts[number]
+			if err := out.gather(ctx, p.features()...); err != nil {
+				return err
 			}
+			if err := writing.Wait(); err != nil {
+				return err
+			}
+			begun, last := number, number+1 == len(e.parts) || e.parts[number+1].ref != i
 			writing = new(errgroup.Group)
-			writing.Go(func() error { return e.write(ctx, c, reader, 1+i, e.arrange(answers, nil, i), writer) })
+			writing.Go(func() error { return e.writePart(ctx, c, begun, out, last, writer) })
 		}
 	}
-	if inParts {
-		if err := writing.Wait(); err != nil {
+	return nil
+}
+
+// joinWhole joins a chunk and writes it row by row, when all views have been joined.
+func (e *export) joinWhole(ctx context.Context, c *chunk, questions []Question, taken map[string]arrow.Array, reader tabular.Reader, writer *tabular.Writer) (err error) {
+	answers := make([]*Answer, len(questions))
+	for i, q := range questions {
+		if answers[i], err = Join(ctx, q, e.runs[i], e.o.Options); err != nil {
 			return err
 		}
-		e.spare.Leave(answers[len(answers)-1])
-		return nil
 	}
 	computed, err := e.compute(taken, answers, c.rows)
 	if err != nil {
 		return err
 	}
-	return e.write(ctx, c, reader, 0, e.arrange(answers, computed, allRefs), writer)
+	return e.write(ctx, c, reader, 0, e.arrange(answers, computed), writer)
 }
 
 // concatenate returns the values of pieces, of which there is at least one.

@@ -46,7 +46,7 @@ func historyOf[K keysort.Ordered](ctx context.Context, view *feature.View, key [
 	found := make([]Stretch, len(ranges))
 	end := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
 	end.Append(math.MaxInt64)
-	j := &joiner[K]{q: Question{View: view, Keys: key, Times: end.NewTimestampArray()}, runs: runs, form: form}
+	j := &joiner[K]{q: Question{View: view, Keys: key, Times: end.NewTimestampArray(), Order: &Order{}}, runs: runs, form: form}
 	if err := j.prepare(); err != nil {
 		return found, err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -85,6 +84,18 @@ type Column struct {
 // as-served question to a view without a schedule. Time is linear in the question's rows and the history of the key
 // ranges that they touch.
 func Join(ctx context.Context, q Question, runs []Run, o Options) (*Answer, error) {
+	out, err := find(ctx, q, runs, o)
+	if err != nil {
+		return nil, err
+	}
+	return out.answer(ctx)
+}
+
+// find begins to answer q: it finds out which row of which run each of its rows sees. What it returns gathers their values.
+func find(ctx context.Context, q Question, runs []Run, o Options) (*output, error) {
+	if q.Order == nil {
+		q.Order = &Order{}
+	}
 	if keysort.UsesInts(q.View.Keys) {
 		return join(ctx, q, runs, o, keysort.Ints(q.View.Keys))
 	}
@@ -121,41 +132,39 @@ type shardMemory[K keysort.Ordered] struct {
 	hits    []int32 // sorted positions of rows that have a match
 	places  []uint32
 	next    []uint32 // for each block of places
-	ends    []int32  // for each run
-	to      []uint32 // places and rows of runs, run after run
-	from    []int32
-	rows    []int32
-	counted [2]counted
+	order   []int32  // hits, run after run
+	counted counted
 }
 
-func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, form keysort.Form[K]) (*Answer, error) {
+func join[K keysort.Ordered](ctx context.Context, q Question, runs []Run, o Options, form keysort.Form[K]) (*output, error) {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
 	j := &joiner[K]{q: q, o: o, runs: runs, order: newestFirst(runs), form: form}
 	if err := j.prepare(); err != nil {
 		return nil, err
-	}
-	workers := o.Workers
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
 	}
 	shard := j.shard
 	if j.windows != nil {
 		shard = j.shardWindows
 	}
-	shards := j.shards(workers)
-	j.memory = j.shardMemories(workers)
+	shards := j.shards(o.Workers)
+	j.memory = j.shardMemories(o.Workers)
+	j.out.shards = q.Order.founds(len(shards))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(workers)
-	for _, rows := range shards {
+	group.SetLimit(o.Workers)
+	for i, rows := range shards {
 		group.Go(func() error {
 			memory := <-j.memory
 			defer func() { j.memory <- memory }()
-			return shard(ctx, rows, memory)
+			return shard(ctx, rows, &j.out.shards[i], memory)
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return j.out.answer(q)
+	j.out.settle()
+	return j.out, nil
 }
 
 // prepare checks the question and makes room for the answer.
@@ -167,7 +176,7 @@ func (j *joiner[K]) prepare() error {
 	if j.q.View.HasCreatedTime {
 		j.columns = append(j.columns, feature.CreatedTimeColumn)
 	}
-	j.out = newOutput(j.q, j.q.Times.Len())
+	j.out = newOutput(j.q, j.runs, j.o)
 	if !j.q.View.Windowed() {
 		return nil
 	}
@@ -179,8 +188,8 @@ func (j *joiner[K]) prepare() error {
 	return err
 }
 
-// shard answers rows of the question: first which row of which run, then the values.
-func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
+// shard finds out which row of which run rows of the question see.
+func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], f *found, memory *shardMemory[K]) error {
 	sp, m := j.spineOf(rows, memory), memory.newMatches(len(rows.Rows), j.q.View.HasCreatedTime)
 	spans := make([][]offline.Span, len(j.runs))
 	for _, r := range j.order {
@@ -203,7 +212,10 @@ func (j *joiner[K]) shard(ctx context.Context, rows keysort.Part[K], memory *sha
 		}
 		memory.pending.settle(m)
 	}
-	return j.gather(ctx, sp, m, spans, memory)
+	joining := j.o.Stats.Start(stages.Join)
+	j.place(sp, m, spans, f, memory)
+	joining.Stop(int64(len(sp.rows)), 0)
+	return nil
 }
 
 // walkRun offers rows of sp what the rows of run r in spans have for them, and returns where those lie that were walked.
@@ -220,9 +232,17 @@ func (j *joiner[K]) walkRun(ctx context.Context, r int32, sp *spine[K], spans []
 		walk(sp, &h, r, j.o.AsKnown && h.created != nil, m)
 		joining.Stop(0, 0)
 		h.release()
-		walked, before = append(walked, read...), before+rowsOf(read)
+		walked, before = joined(walked, read), before+rowsOf(read)
 	}
 	return walked, nil
+}
+
+// joined appends spans to others, the last of which may go on.
+func joined(spans, more []offline.Span) []offline.Span {
+	if n := len(spans); n > 0 && len(more) > 0 && spans[n-1].To == more[0].From {
+		spans[n-1].To, more = more[0].To, more[1:]
+	}
+	return append(spans, more...)
 }
 
 // pieceRowsDefault is how many rows of a run are walked at a time, or a page more: their keys and times are still in a cache then, and the memory serves those that come next.
@@ -383,99 +403,4 @@ func (j *joiner[K]) readTimes(ctx context.Context, run Run, keys blocks[K], span
 		}
 	}
 	return h, nil
-}
-
-// gather fills the answer's rows of a shard: the features of each run's matches are picked once and scattered to the places that the rows get.
-func (j *joiner[K]) gather(ctx context.Context, sp spine[K], m *matches, spans [][]offline.Span, memory *shardMemory[K]) error {
-	joining := j.o.Stats.Start(stages.Join)
-	wanted := j.place(sp, m, memory)
-	places := memory.to
-	if len(j.runs) == 1 {
-		places = memory.places // are in the order of the run
-	}
-	joining.Stop(int64(len(sp.rows)), 0)
-	begin := int32(0)
-	for r, end := range memory.ends {
-		if begin == end {
-			continue
-		}
-		to, from := places[begin:end], memory.from[begin:end]
-		begin = end
-		memory.rows = distinctRows(memory.rows[:0], from, spans[r])
-		for c, f := range j.q.Features {
-			decoding := j.o.Stats.Start(stages.Decode)
-			values, err := j.runs[r].Take(ctx, []string{j.q.View.Features[f].Name}, memory.rows)
-			if err != nil {
-				return err
-			}
-			decoding.Stop(0, 0)
-			joining := j.o.Stats.Start(stages.Join)
-			j.out.columns[c].scatter(values[0], from, to)
-			joining.Stop(0, 0)
-			release(values)
-		}
-	}
-	joining = j.o.Stats.Start(stages.Join)
-	defer joining.Stop(0, 0)
-	var known func(s int32) bool
-	if m.created != nil {
-		known = func(s int32) bool { return m.known(s, sp.asOf) }
-	}
-	j.count(sp, memory.hits[:wanted], memory.places[:wanted], len(memory.hits)-wanted, m.events, known, memory)
-	return nil
-}
-
-// place gives a shard's rows that have a match their places, and lists those whose values are wanted, and which come first then, in memory, run after run: of a
-// single run they are in order. It returns how many they are.
-func (j *joiner[K]) place(sp spine[K], m *matches, memory *shardMemory[K]) (wanted int) {
-	hits, places := slices.Grow(memory.hits[:0], len(m.run)), slices.Grow(memory.places[:0], len(m.run))
-	for s, run := range m.run {
-		if run >= 0 {
-			hits, places = append(hits, int32(s)), append(places, sp.rows[s])
-		}
-	}
-	memory.hits, memory.places = hits, places
-	j.out.take(places, &memory.next)
-	wanted = j.out.found(hits, places, m, sp.asOf)
-	if len(j.runs) == 1 {
-		memory.ends, memory.from = append(memory.ends[:0], int32(wanted)), slices.Grow(memory.from[:0], wanted)[:wanted]
-		for i, s := range hits[:wanted] {
-			memory.from[i] = m.row[s]
-		}
-		return wanted
-	}
-	memory.ends = slices.Grow(memory.ends[:0], len(j.runs))[:len(j.runs)]
-	clear(memory.ends)
-	for _, s := range hits[:wanted] {
-		memory.ends[m.run[s]]++
-	}
-	sum := int32(0)
-	for r, n := range memory.ends {
-		memory.ends[r] = sum // where those of the run begin, and where they end when they are all there
-		sum += n
-	}
-	memory.to, memory.from = slices.Grow(memory.to[:0], wanted)[:wanted], slices.Grow(memory.from[:0], wanted)[:wanted]
-	for i, s := range hits[:wanted] {
-		at := memory.ends[m.run[s]]
-		memory.ends[m.run[s]]++
-		memory.to[at], memory.from[at] = places[i], m.row[s]
-	}
-	return wanted
-}
-
-// distinctRows appends the rows of a run that matches, which never fall, name by their place in what was read of spans. Each match becomes
-// the index of its row.
-func distinctRows(rows, matches []int32, spans []offline.Span) []int32 {
-	span, begin, last := 0, 0, int32(-1) // where the span begins in what was read
-	for i, m := range matches {
-		if m != last {
-			for int(m)-begin >= spans[span].To-spans[span].From {
-				begin += spans[span].To - spans[span].From
-				span++
-			}
-			rows, last = append(rows, int32(spans[span].From+int(m)-begin)), m
-		}
-		matches[i] = int32(len(rows) - 1)
-	}
-	return rows
 }

@@ -40,6 +40,13 @@ func (e *export) typeOf(c outputColumn) feature.Type {
 	return e.svc.Definition(c.ServiceColumn).Type
 }
 
+func (e *export) typesOf(columns []outputColumn) (types []arrow.DataType) {
+	for _, c := range columns {
+		types = append(types, e.typeOf(c).Arrow())
+	}
+	return types
+}
+
 // hidden returns the types of what is looked up and computed for on-demand features alone.
 func (e *export) hidden() []arrow.DataType {
 	var types []arrow.DataType
@@ -76,15 +83,11 @@ func (e *export) compute(taken map[string]arrow.Array, answers []*Answer, rows i
 	return computed, nil
 }
 
-// allRefs is what has arrange return the columns of all views.
-const allRefs = -1
-
-// arrange puts a chunk's columns, or those of one ref, in the order of the output.
-func (e *export) arrange(answers []*Answer, computed []ondemand.Column, ref int) []arrow.Array {
+// arrange puts a chunk's columns in the order of the output.
+func (e *export) arrange(answers []*Answer, computed []ondemand.Column) []arrow.Array {
 	var columns []arrow.Array
 	for _, c := range e.columns() {
 		switch {
-		case ref != allRefs && ref != c.Ref:
 		case c.times:
 			columns = append(columns, featureTimes(answers[c.Ref]))
 		case c.Ref < 0:

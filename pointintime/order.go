@@ -18,32 +18,45 @@ type Order struct {
 	shards  any // []keysort.Part[K]; nil: nobody has asked yet
 	packed  bool
 	packing *keysort.Packing
-	memory  any // of its shards, which one question leaves to the next: a chan *shardMemory[K]
+	// Memory that one question leaves to the next:
+	memory  any // of its shards: a chan *shardMemory[K]
+	found   []found
+	picking chan *picks
+}
+
+// founds returns what so many shards are to find.
+func (o *Order) founds(shards int) []found {
+	o.found = slices.Grow(o.found[:0], shards)[:shards]
+	return o.found
+}
+
+// picks returns memory for as many workers, who take it from there and put it back.
+func (o *Order) picks(workers int) chan *picks {
+	if len(o.picking) != workers {
+		o.picking = make(chan *picks, workers)
+		for range workers {
+			o.picking <- &picks{}
+		}
+	}
+	return o.picking
 }
 
 // shardMemories returns memory for as many workers, who take it from there and put it back.
 func (j *joiner[K]) shardMemories(workers int) chan *shardMemory[K] {
-	if j.q.Order != nil {
-		if memory, ok := j.q.Order.memory.(chan *shardMemory[K]); ok && len(memory) == workers {
-			return memory
-		}
+	if memory, ok := j.q.Order.memory.(chan *shardMemory[K]); ok && len(memory) == workers {
+		return memory
 	}
 	memory := make(chan *shardMemory[K], workers)
 	for range workers {
 		memory <- &shardMemory[K]{}
 	}
-	if j.q.Order != nil {
-		j.q.Order.memory = memory
-	}
+	j.q.Order.memory = memory
 	return memory
 }
 
 // packing returns the packing of the question's keys.
 func (q *Question) packing() *keysort.Packing {
 	order := q.Order
-	if order == nil {
-		order = &Order{}
-	}
 	if !order.packed {
 		order.packing, order.packed = keysort.PackingOf(q.View.Keys, q.Keys, q.Times.Len()), true
 	}
@@ -54,7 +67,7 @@ func (q *Question) packing() *keysort.Packing {
 // have shards of their own sizes, and as-served questions times of their own, so that these share no order.
 func (j *joiner[K]) shards(workers int) []keysort.Part[K] {
 	shared := j.q.Order
-	if shared == nil || j.windows != nil || j.o.AsServed {
+	if j.windows != nil || j.o.AsServed {
 		shared = &Order{}
 	}
 	if shards, ok := shared.shards.([]keysort.Part[K]); ok {

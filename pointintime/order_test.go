@@ -86,7 +86,7 @@ func TestLastShardsAreSmall(t *testing.T) {
 	}
 	view := &feature.View{Name: "v", Keys: []feature.Field{{Name: "k", Type: feature.Scalar(feature.Int64)}}}
 	j := &joiner[int64]{q: Question{View: view, Keys: []arrow.Array{array.NewInt64Data(fixed(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(keys), rows))},
-		Times: array.NewTimestampData(fixed(feature.Scalar(feature.Timestamp).Arrow(), arrow.TimestampTraits.CastToBytes(times), rows))}, form: keysort.Ints(view.Keys)}
+		Times: array.NewTimestampData(fixed(feature.Scalar(feature.Timestamp).Arrow(), arrow.TimestampTraits.CastToBytes(times), rows)), Order: &Order{}}, form: keysort.Ints(view.Keys)}
 	shards := j.shards(workers)
 	sum, last := 0, int64(-1)
 	for i, s := range shards {

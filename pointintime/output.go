@@ -1,9 +1,9 @@
 package pointintime
 
 import (
+	"context"
 	"fmt"
 	mathbits "math/bits"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,15 +15,21 @@ import (
 
 	"github.com/asof-store/asof/feature"
 	"github.com/asof-store/asof/internal/interleave"
+	"github.com/asof-store/asof/internal/stages"
 	"github.com/asof-store/asof/internal/uncleared"
 )
 
-// output collects an answer. Shards write to disjoint places of it at once.
+// output collects an answer: first what each row finds, then column after column, or some at a time, their values. Shards write to disjoint places of it at once.
 type output struct {
 	*places
-	view    *feature.View
-	columns []sink
+	q       Question
+	runs    []Run
+	workers int
+	stats   *stages.Stats
+	shards  []found
+	columns []sink // nil: not gathered yet
 	a       *Answer
+	present func() ([]byte, int) // feature.PresentBits of the answer's rows, when they are settled
 }
 
 // sink collects one feature's values: place to[i] of the answer gets row from[i] of values. Calls with disjoint places may run at once.
@@ -39,7 +45,8 @@ type sink interface {
 	statuses() []feature.Status
 }
 
-func newOutput(q Question, rows int) *output {
+func newOutput(q Question, runs []Run, opts Options) *output {
+	rows := q.Times.Len()
 	a := &Answer{Rows: make([]feature.Status, rows)}
 	if q.tally == nil || q.tally.withTimes {
 		a.EventTimes = valuesOf[feature.Time](q.Spare, rows)
@@ -47,12 +54,21 @@ func newOutput(q Question, rows int) *output {
 			a.CreatedTimes, a.Known = uncleared.Make[feature.Time](rows), make([]bool, rows)
 		}
 	}
-	o := &output{places: newPlaces(rows), view: q.View, a: a}
-	present := sync.OnceValues(func() ([]byte, int) { return feature.PresentBits(a.Rows) })
-	for _, f := range q.Features {
-		o.columns = append(o.columns, newSink(q.View.Features[f].Type, &presence{rows: a.Rows, present: present, expires: q.View.TTL > 0}, q.Spare))
+	o := &output{places: newPlaces(rows, q.Spare), q: q, runs: runs, workers: opts.Workers, stats: opts.Stats, columns: make([]sink, len(q.Features)), a: a}
+	o.present = sync.OnceValues(func() ([]byte, int) { return feature.PresentBits(a.Rows) })
+	if q.View.Windowed() {
+		for c := range o.columns {
+			o.columns[c] = o.newSink(c)
+		}
 	}
 	return o
+}
+
+// feature returns the feature of column c.
+func (o *output) feature(c int) *feature.Feature { return &o.q.View.Features[o.q.Features[c]] }
+
+func (o *output) newSink(c int) sink {
+	return newSink(o.feature(c).Type, &presence{rows: o.a.Rows, present: o.present, expires: o.q.View.TTL > 0}, o.q.Spare)
 }
 
 // found notes which rows have a match in m: those of hits, whose places are at the same positions. Those whose values are wanted, which is not when
@@ -68,7 +84,7 @@ func (o *output) found(hits []int32, places []uint32, m *matches, asOf []int64) 
 		if a.Known != nil {
 			a.CreatedTimes[place], a.Known[place] = feature.Time(m.created[s]), m.known(s, asOf)
 		}
-		if o.view.TTL > 0 && o.view.Expired(event, feature.Time(asOf[s])) {
+		if o.q.View.TTL > 0 && o.q.View.Expired(event, feature.Time(asOf[s])) {
 			a.Rows[place] = feature.Expired
 			continue
 		}
@@ -78,41 +94,48 @@ func (o *output) found(hits []int32, places []uint32, m *matches, asOf []int64) 
 	return wanted
 }
 
-// settle moves all that was collected from its places to its rows.
+// settle moves what was found from its places to its rows, when all shards have found theirs.
 func (o *output) settle() {
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	move := func(part func()) {
-		group.Go(func() error {
-			part()
-			return nil
-		})
-	}
-	for _, s := range o.columns {
-		move(func() { s.settle(o.places) })
-	}
-	move(func() { settle(o.places, o.a.Rows, feature.NotFound) })
+	defer o.stats.Start(stages.Join).Stop(0, 0)
+	settle(o.places, o.a.Rows, feature.NotFound)
 	if o.a.EventTimes != nil {
-		move(func() { settle(o.places, o.a.EventTimes, 0) })
+		settle(o.places, o.a.EventTimes, 0)
 	}
 	if o.a.Known != nil {
-		move(func() { settle(o.places, o.a.CreatedTimes, 0) })
-		move(func() { settle(o.places, o.a.Known, false) })
+		settle(o.places, o.a.CreatedTimes, 0)
+		settle(o.places, o.a.Known, false)
 	}
-	_ = group.Wait() // there are no errors
 }
 
-func (o *output) answer(q Question) (*Answer, error) {
-	o.settle()
+// values returns the values of a column that has been gathered, in the order of the rows, once.
+func (o *output) values(c int) (arrow.Array, error) {
+	defer o.stats.Start(stages.Join).Stop(0, 0)
+	o.columns[c].settle(o.places)
+	f := o.feature(c)
+	values, err := o.columns[c].finish(f.Default)
+	if err != nil {
+		return nil, fmt.Errorf("view %s, feature %s: %w", o.q.View.Name, f.Name, err)
+	}
+	return values, nil
+}
+
+// answer gathers all columns and returns the answer.
+func (o *output) answer(ctx context.Context) (*Answer, error) {
+	all := make([]int, len(o.columns))
+	for c := range all {
+		all[c] = c
+	}
+	if err := o.gather(ctx, all...); err != nil {
+		return nil, err
+	}
 	o.a.Columns = make([]Column, len(o.columns))
 	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	group.SetLimit(o.workers)
 	for c, s := range o.columns {
 		group.Go(func() error {
-			f := &q.View.Features[q.Features[c]]
-			values, err := s.finish(f.Default)
+			values, err := o.values(c)
 			if err != nil {
-				return fmt.Errorf("view %s, feature %s: %w", q.View.Name, f.Name, err)
+				return err
 			}
 			o.a.Columns[c] = Column{Values: values, Statuses: s.statuses()}
 			return nil

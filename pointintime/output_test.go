@@ -26,7 +26,7 @@ func TestAbsentValuesAreZeros(t *testing.T) {
 	found := []feature.Status{feature.Present, feature.NotFound, feature.Present, feature.NotFound}
 	s = newSink(feature.Scalar(feature.Int64), &presence{rows: found, present: func() ([]byte, int) { return feature.PresentBits(found) }}, nil).(*fixedSink[int64])
 	copy(s.values, []int64{7, 8, 9, 9})
-	at, taken := newPlaces(len(found)), []uint32{2, 0}
+	at, taken := newPlaces(len(found), nil), []uint32{2, 0}
 	at.take(taken, new([]uint32))
 	s.settle(at)
 	if _, err := s.finish(nil); err != nil {

@@ -3,8 +3,6 @@ package pointintime
 import (
 	"slices"
 	"sync/atomic"
-
-	"github.com/asof-store/asof/internal/uncleared"
 )
 
 const (
@@ -21,8 +19,8 @@ type places struct {
 	row   []uint16        // in its block, of each place that is taken
 }
 
-func newPlaces(rows int) *places {
-	return &places{taken: make([]atomic.Uint32, (rows+blockRows-1)/blockRows), row: uncleared.Make[uint16](rows)}
+func newPlaces(rows int, spare *Spare) *places {
+	return &places{taken: make([]atomic.Uint32, (rows+blockRows-1)/blockRows), row: valuesOf[uint16](spare, rows)}
 }
 
 // take puts the places that rows get in their stead, each of which is there once in all calls. memory is what a call leaves to the one after it.

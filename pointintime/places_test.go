@@ -11,7 +11,7 @@ func TestPlaces(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
 	for _, n := range []int{0, 1, 100, blockRows - 1, blockRows, blockRows + 1, 3*blockRows + 7} {
 		for _, part := range []float64{0, 0.5, 1} {
-			p, values, want := newPlaces(n), make([]int64, n), slices.Repeat([]int64{-1}, n)
+			p, values, want := newPlaces(n, nil), make([]int64, n), slices.Repeat([]int64{-1}, n)
 			var rows, memory []uint32
 			for _, row := range random.Perm(n) {
 				if random.Float64() < part || part == 1 {

@@ -149,7 +149,7 @@ func count(b bool) int64 {
 
 // tallyFor returns what a question to a ref is to be counted by.
 func (r *report) tallyFor(ref int, withTimes bool) *tally {
-	return &tally{withTimes: withTimes, leaked: r.leaked, columns: make([]counted, len(r.svc.Refs[ref].Lookups()))}
+	return &tally{withTimes: withTimes, leaked: r.leaked, columns: make([]*counted, len(r.svc.Refs[ref].Lookups()))}
 }
 
 // add takes in what was counted of one ref for the current chunk.

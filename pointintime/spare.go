@@ -17,15 +17,13 @@ type Spare struct {
 	free [][]byte
 }
 
-// Leave takes the memory of a's event times and of its columns of fixed width, at which nobody may look any more.
-func (s *Spare) Leave(a *Answer) {
-	leave(s, a.EventTimes)
-	for _, c := range a.Columns {
-		if t, ok := c.Values.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth() >= 8 {
-			leave(s, c.Values.Data().Buffers()[1].Bytes())
+// leaveColumns takes the memory of arrays of fixed width, at which nobody may look any more.
+func (s *Spare) leaveColumns(columns []arrow.Array) {
+	for _, c := range columns {
+		if t, ok := c.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth() >= 8 {
+			leave(s, c.Data().Buffers()[1].Bytes())
 		}
 	}
-	a.EventTimes, a.Columns = nil, nil
 }
 
 func leave[T fixedWidth | byte](s *Spare, values []T) {
@@ -39,7 +37,7 @@ func leave[T fixedWidth | byte](s *Spare, values []T) {
 
 // fixedWidth is the values of fixed width of which answers hold many.
 type fixedWidth interface {
-	feature.Time | arrow.Timestamp | int32 | int64 | float32 | float64
+	feature.Time | arrow.Timestamp | uint16 | int32 | int64 | float32 | float64
 }
 
 // valuesOf returns n values of any content, in memory of s where it has a piece that suffices.

@@ -1,6 +1,7 @@
 package pointintime
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/asof-store/asof/feature"
@@ -14,7 +15,8 @@ type tally struct {
 
 	mu                  sync.Mutex
 	exactTime, notKnown int64
-	columns             []counted // of each feature of the question; rows that have found nothing are not among them
+	rows                counted    // that have found something
+	columns             []*counted // of each feature of the question
 }
 
 // counted tells of rows how many have which status, and how old those are that are present.
@@ -30,28 +32,26 @@ func (c *counted) add(d *counted) {
 	c.ages.add(&d.ages)
 }
 
-// count takes in the rows of a shard that have found something, when their values have been scattered: hits are their sorted positions, which have the places that are given, and
+// count takes in the rows of a shard that have found something, and notes in f the ages of what they have found: hits are their sorted positions, in the order of f, and
 // expired as many more. By sorted position, events are the times of what was found, and known tells whether it was known at the as-of time; nil where nobody can tell.
-func (j *joiner[K]) count(sp spine[K], hits []int32, places []uint32, expired int, events []int64, known func(s int32) bool, memory *shardMemory[K]) {
+func (j *joiner[K]) count(sp spine[K], hits []int32, f *found, expired int, events []int64, known func(s int32) bool, memory *counted) {
 	t := j.q.tally
 	if t == nil {
 		return
 	}
-	whole, own := &memory.counted[0], &memory.counted[1]
-	*whole = counted{}
-	whole.rows[feature.Present], whole.rows[feature.Expired] = int64(len(hits)), int64(expired)
+	*memory = counted{}
+	memory.rows[feature.Present], memory.rows[feature.Expired] = int64(len(hits)), int64(expired)
 	asked := keysort.Timestamps(j.q.Times) // by row: sp's may have been moved
-	age := func(s int32) int64 {
-		if j.o.AsServed {
-			return asked[sp.rows[s]] - events[s]
-		}
-		return sp.asOf[s] - events[s]
-	}
+	f.ages = slices.Grow(f.ages[:0], len(hits))[:len(hits)]
 	var exact, unknown int64
-	for _, s := range hits {
-		old := age(s)
-		whole.ages.note(old)
-		if old == 0 {
+	for i, s := range hits {
+		age := sp.asOf[s] - events[s]
+		if j.o.AsServed {
+			age = asked[sp.rows[s]] - events[s]
+		}
+		f.ages[i] = age
+		memory.ages.note(age)
+		if age == 0 {
 			exact++
 			t.leaked[sp.rows[s]] |= exactTime
 		}
@@ -63,22 +63,26 @@ func (j *joiner[K]) count(sp spine[K], hits []int32, places []uint32, expired in
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.exactTime, t.notKnown = t.exactTime+exact, t.notKnown+unknown
-	for c, column := range j.out.columns {
-		null := column.nulls()
-		if null == nil {
-			t.columns[c].add(whole)
-			continue
-		}
-		*own = counted{}
-		own.rows[feature.Expired] = int64(expired)
-		for i, s := range hits {
-			if null[places[i]] {
+	t.rows.add(memory)
+}
+
+// finish counts column c, of which null tells, by place, what is NULL; nil: nothing.
+func (t *tally) finish(c int, null []bool, shards []found) {
+	if null == nil {
+		t.columns[c] = &t.rows
+		return
+	}
+	own := &counted{}
+	own.rows[feature.Expired] = t.rows.rows[feature.Expired]
+	for i := range shards {
+		for k, place := range shards[i].places {
+			if null[place] {
 				own.rows[feature.Null]++
 				continue
 			}
 			own.rows[feature.Present]++
-			own.ages.note(age(s))
+			own.ages.note(shards[i].ages[k])
 		}
-		t.columns[c].add(own)
 	}
+	t.columns[c] = own
 }

@@ -12,7 +12,7 @@ import (
 // checkTally asks q once more, counted, and holds what is counted against the answer that it had, row by row.
 func checkTally(t *rapid.T, q Question, runs []Run, o Options, a *Answer) {
 	rows := q.Times.Len()
-	q.tally = &tally{withTimes: rapid.Bool().Draw(t, "counted with times"), leaked: make([]leak, rows), columns: make([]counted, len(q.Features))}
+	q.tally = &tally{withTimes: rapid.Bool().Draw(t, "counted with times"), leaked: make([]leak, rows), columns: make([]*counted, len(q.Features))}
 	again, err := Join(context.Background(), q, runs, o)
 	if err != nil {
 		t.Fatal(err)
@@ -23,8 +23,17 @@ func checkTally(t *rapid.T, q Question, runs []Run, o Options, a *Answer) {
 	if (again.EventTimes != nil) != q.tally.withTimes || (again.Known != nil) != (q.tally.withTimes && q.View.HasCreatedTime) {
 		t.Fatalf("with times %v, and has %v and %v", q.tally.withTimes, again.EventTimes, again.Known)
 	}
-	want := &tally{withTimes: q.tally.withTimes, leaked: make([]leak, rows), columns: make([]counted, len(q.Features))}
+	want := &tally{withTimes: q.tally.withTimes, leaked: make([]leak, rows), columns: make([]*counted, len(q.Features))}
+	for c := range want.columns {
+		want.columns[c] = &counted{}
+	}
 	for i, status := range a.Rows {
+		if status != feature.NotFound {
+			want.rows.rows[status]++
+		}
+		if status == feature.Present {
+			want.rows.ages.note(int64(q.Times.Value(i)) - int64(a.EventTimes[i]))
+		}
 		if status == feature.Present && a.EventTimes[i] == feature.Time(q.Times.Value(i)) {
 			want.exactTime++
 			want.leaked[i] |= exactTime

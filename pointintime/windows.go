@@ -139,7 +139,7 @@ func (p *statePool) put(spec *aggregate.Spec, s aggregate.States) {
 }
 
 // shardWindows answers rows of a question to a windowed view: first which tiles are in which windows, then the values, input by input.
-func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memory *shardMemory[K]) error {
+func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], f *found, memory *shardMemory[K]) error {
 	w := &windowShard[K]{joiner: j, sp: j.spineOf(rows, memory), spans: make([][]offline.Span, len(j.runs))}
 	if j.o.AsKnown && j.q.View.HasCreatedTime {
 		w.cover = newKnownTiles(w.sp, j.windows.lengths)
@@ -176,7 +176,8 @@ func (j *joiner[K]) shardWindows(ctx context.Context, rows keysort.Part[K], memo
 	if l.created != nil {
 		known = func(s int32) bool { return l.known[s] }
 	}
-	j.count(w.sp, w.hits, w.to, 0, l.events, known, memory)
+	f.ends, f.places = nil, w.to
+	j.count(w.sp, w.hits, f, 0, l.events, known, &memory.counted)
 	return nil
 }
 

@@ -31,18 +31,80 @@ func (c *chunk) pieces() (all []piece) {
 	return all
 }
 
-// partsOf returns the numbers of columns of the output that are written on their own: those of the spine, while the first view is joined, and those of each view, while the
-// next one is. It returns nil, for one part, where on-demand features need all views.
-func (e *export) partsOf() []int {
-	if len(e.svc.Computed) > 0 {
+// part is columns of the output that are written on their own: those of the spine, which are first, or some of one view's.
+type part struct {
+	ref     int            // -1: the spine
+	columns []outputColumn // of a view
+}
+
+// features returns which columns of the ref's answer they are.
+func (p part) features() (all []int) {
+	for _, c := range p.columns {
+		if !c.times {
+			all = append(all, c.Feature)
+		}
+	}
+	return all
+}
+
+// partsIn returns the parts of the output in a file at path: there is one for as many columns of a view as there are workers to encode them. It returns nil, for one part, where
+// on-demand features need all views, and where the format has rows whole.
+func (e *export) partsIn(path string) []part {
+	if format, err := tabular.FormatOf(path); err != nil || format != tabular.Parquet || len(e.svc.Computed) > 0 {
 		return nil
 	}
-	parts := make([]int, 1+len(e.svc.Refs))
+	parts := []part{{ref: -1}}
 	for _, c := range e.columns() {
-		parts[1+c.Ref]++
+		last := &parts[len(parts)-1]
+		if last.ref != c.Ref || len(last.columns) == e.o.Workers {
+			parts = append(parts, part{ref: c.Ref})
+			last = &parts[len(parts)-1]
+		}
+		last.columns = append(last.columns, c)
 	}
-	parts[0] = e.spine.NumFields()
 	return parts
+}
+
+// partSizes returns the numbers of columns of the parts.
+func (e *export) partSizes() (sizes []int) {
+	for i, p := range e.parts {
+		if i == 0 {
+			sizes = append(sizes, e.spine.NumFields())
+			continue
+		}
+		sizes = append(sizes, len(p.columns))
+	}
+	return sizes
+}
+
+// writePart writes the part of that number, which out has gathered, and leaves its memory to those that follow; last says that it is the last one of out.
+func (e *export) writePart(ctx context.Context, c *chunk, number int, out *output, last bool, writer *tabular.Writer) error {
+	p := e.parts[number]
+	columns := make([]arrow.Array, len(p.columns))
+	var group errgroup.Group
+	group.SetLimit(e.o.Workers)
+	for i, of := range p.columns {
+		group.Go(func() (err error) {
+			if of.times {
+				columns[i] = featureTimes(out.a)
+				return nil
+			}
+			columns[i], err = out.values(of.Feature)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := e.write(ctx, c, nil, number, columns, writer); err != nil {
+		return err
+	}
+	e.spare.leaveColumns(columns)
+	if last {
+		leave(&e.spare, out.places.row)
+		leave(&e.spare, out.a.EventTimes)
+	}
+	return nil
 }
 
 // write writes a part of the chunk's rows: columns, which are those of features, and in the first part those of the spine, of which the reader reads now those that
@@ -116,7 +178,7 @@ func (e *export) writePiece(p piece, part int, spine, columns []arrow.Array, wri
 		all = append(all, array.NewSlice(column, p.begin, p.begin+p.to-p.from))
 	}
 	fields := e.schema.Fields()
-	for _, n := range e.parts[:part] {
+	for _, n := range e.partSizes()[:part] {
 		fields = fields[n:]
 	}
 	rows := array.NewRecordBatch(arrow.NewSchema(fields[:len(all)], nil), all, p.to-p.from)
