@@ -132,9 +132,10 @@ func (g *tileGroups[K]) apart(h keysort.Head[K]) {
 // count counts the rows of so many places.
 func (g *tileGroups[K]) count(places int) {
 	g.next = slices.Grow(g.next[:0], places)[:places]
-	clear(g.next)
+	next := g.next
+	clear(next)
 	for _, place := range g.places {
-		g.next[place]++
+		next[place]++
 	}
 }
 
@@ -154,9 +155,11 @@ func (g *tileGroups[K]) group(place int) bool {
 // sort puts the rows into the order of their groups.
 func (g *tileGroups[K]) sort() {
 	g.order = slices.Grow(g.order[:0], len(g.places))[:len(g.places)]
+	order, next := g.order, g.next
 	for row, place := range g.places {
-		g.order[g.next[place]] = uint32(row)
-		g.next[place]++
+		at := next[place]
+		next[place] = at + 1
+		order[at] = uint32(row)
 	}
 }
 

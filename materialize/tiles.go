@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/aggregate"
@@ -192,21 +193,9 @@ func (t *tiler[K]) each(rows arrow.RecordBatch, do func(rows arrow.RecordBatch, 
 // stored returns the tiles of the states as they are stored.
 func (t *tiler[K]) stored(keys []arrow.Array, ids []tileID[K]) (arrow.RecordBatch, error) {
 	columns := append(make([]arrow.Array, 0, t.schema.NumFields()), keys...)
-	times := func(of func(*tileID[K]) int64) arrow.Array {
-		b := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
-		b.Reserve(len(ids))
-		for i := range ids {
-			if v := of(&ids[i]); v != unknownCreated {
-				b.UnsafeAppend(arrow.Timestamp(v))
-			} else {
-				b.UnsafeAppendBoolToBitmap(false)
-			}
-		}
-		return b.NewArray()
-	}
-	columns = append(columns, times(func(id *tileID[K]) int64 { return id.label }))
+	columns = append(columns, tileTimes(ids, func(id *tileID[K]) int64 { return id.label }))
 	if t.view.HasCreatedTime {
-		columns = append(columns, times(func(id *tileID[K]) int64 { return id.created }))
+		columns = append(columns, tileTimes(ids, func(id *tileID[K]) int64 { return id.created }))
 	}
 	for i, s := range t.states {
 		stored, err := s.Store()
@@ -216,6 +205,29 @@ func (t *tiler[K]) stored(keys []arrow.Array, ids []tileID[K]) (arrow.RecordBatc
 		columns = append(columns, stored...)
 	}
 	return array.NewRecordBatch(t.schema, columns, int64(len(ids))), nil
+}
+
+// tileTimes returns one of the times of tiles, NULL where it is unknown.
+func tileTimes[K keysort.Ordered](ids []tileID[K], of func(*tileID[K]) int64) arrow.Array {
+	times, known := make([]arrow.Timestamp, len(ids)), true
+	for i := range ids {
+		times[i] = arrow.Timestamp(of(&ids[i]))
+		known = known && times[i] != unknownCreated
+	}
+	var valid *memory.Buffer
+	nulls := 0
+	if !known {
+		valid = memory.NewBufferBytes(make([]byte, bitutil.BytesForBits(int64(len(ids)))))
+		for i, t := range times {
+			if t == unknownCreated {
+				times[i], nulls = 0, nulls+1
+			} else {
+				bitutil.SetBit(valid.Bytes(), i)
+			}
+		}
+	}
+	values := memory.NewBufferBytes(arrow.TimestampTraits.CastToBytes(times))
+	return array.NewTimestampData(array.NewData(feature.Scalar(feature.Timestamp).Arrow(), len(ids), []*memory.Buffer{valid, values}, nil, nulls, 0))
 }
 
 // failed says which tile does not fit its columns.
