@@ -114,7 +114,7 @@ type export struct {
 	schema     *arrow.Schema // of the output
 	parts      []part        // of its columns that are written on their own; nil: all are written at once
 	report     *report
-	spare      Spare
+	spare      spareMemory
 	total      int64
 }
 
@@ -303,20 +303,20 @@ func (e *export) chunkRows(spine *arrow.Schema, textBytes int64) int {
 	for _, f := range e.taken {
 		types = append(types, f.Type.Arrow())
 	}
-	widthOf := func(types []arrow.DataType) (width int64) {
+	widths := func(types []arrow.DataType) (width int64) {
 		for _, t := range types {
 			width += widthOf(t, 48) + 1 // text and lists: a guess; validity
 		}
 		return width
 	}
-	perRow += widthOf(types)
+	perRow += widths(types)
 	if e.parts == nil {
-		perRow += widthOf(e.typesOf(e.columns())) + widthOf(e.hidden())
+		perRow += widths(e.typesOf(e.columns())) + widths(e.hidden())
 	}
 	widest := int64(0) // of two parts, of which one is written while the other is gathered
 	for i, p := range e.parts {
 		if i > 0 {
-			widest = max(widest, widthOf(e.typesOf(e.parts[i-1].columns))+widthOf(e.typesOf(p.columns)))
+			widest = max(widest, widths(e.typesOf(e.parts[i-1].columns))+widths(e.typesOf(p.columns)))
 		}
 	}
 	perRow += widest
@@ -379,7 +379,7 @@ func (e *export) questions(times *array.Timestamp, taken map[string]arrow.Array)
 	orders := map[string]*Order{}
 	for i := range e.svc.Refs {
 		ref := &e.svc.Refs[i]
-		q := Question{View: ref.View, Features: ref.Lookups(), Times: times, Spare: &e.spare, tally: e.report.tallyFor(i, e.o.WithFeatureTimes)}
+		q := Question{View: ref.View, Features: ref.Lookups(), Times: times, spare: &e.spare, tally: e.report.tallyFor(i, e.o.WithFeatureTimes)}
 		for _, name := range ref.KeyColumns {
 			q.Keys = append(q.Keys, taken[name])
 		}

@@ -54,9 +54,9 @@ type Question struct {
 	Keys     []arrow.Array // one for each of View.Keys, of its type
 	Times    *array.Timestamp
 	Order    *Order // of Keys and Times, for questions that share it; nil: nobody does
-	Spare    *Spare // memory for the answer, as far as it goes; nil: there is none
 
-	tally *tally // nil: nobody counts
+	tally *tally       // nil: nobody counts
+	spare *spareMemory // memory for the answer, as far as it goes; nil: there is none
 }
 
 // Answer answers a [Question]; its columns have a value for each row of the question.

@@ -29,10 +29,10 @@ func askBefore(t *rapid.T, q *Question, runs []Run) {
 			t.Fatal(err)
 		}
 	}
-	q.Spare = &Spare{}
+	q.spare = &spareMemory{}
 	for range 3 { // memory of any content
-		leave(q.Spare, slices.Repeat([]int64{7}, q.Times.Len()))
-		leave(q.Spare, slices.Repeat([]int32{7}, q.Times.Len()))
+		leave(q.spare, slices.Repeat([]int64{7}, q.Times.Len()))
+		leave(q.spare, slices.Repeat([]int32{7}, q.Times.Len()))
 	}
 }
 

@@ -49,12 +49,12 @@ func newOutput(q Question, runs []Run, opts Options) *output {
 	rows := q.Times.Len()
 	a := &Answer{Rows: make([]feature.Status, rows)}
 	if q.tally == nil || q.tally.withTimes {
-		a.EventTimes = valuesOf[feature.Time](q.Spare, rows)
+		a.EventTimes = valuesOf[feature.Time](q.spare, rows)
 		if q.View.HasCreatedTime {
 			a.CreatedTimes, a.Known = uncleared.Make[feature.Time](rows), make([]bool, rows)
 		}
 	}
-	o := &output{places: newPlaces(rows, q.Spare), q: q, runs: runs, workers: opts.Workers, stats: opts.Stats, columns: make([]sink, len(q.Features)), a: a}
+	o := &output{places: newPlaces(rows, q.spare), q: q, runs: runs, workers: opts.Workers, stats: opts.Stats, columns: make([]sink, len(q.Features)), a: a}
 	o.present = sync.OnceValues(func() ([]byte, int) { return feature.PresentBits(a.Rows) })
 	if q.View.Windowed() {
 		for c := range o.columns {
@@ -68,7 +68,7 @@ func newOutput(q Question, runs []Run, opts Options) *output {
 func (o *output) feature(c int) *feature.Feature { return &o.q.View.Features[o.q.Features[c]] }
 
 func (o *output) newSink(c int) sink {
-	return newSink(o.feature(c).Type, &presence{rows: o.a.Rows, present: o.present, expires: o.q.View.TTL > 0}, o.q.Spare)
+	return newSink(o.feature(c).Type, &presence{rows: o.a.Rows, present: o.present, expires: o.q.View.TTL > 0}, o.q.spare)
 }
 
 // found notes which rows have a match in m: those of hits, whose places are at the same positions. Those whose values are wanted, which is not when
@@ -212,7 +212,7 @@ func (p *presence) validity() (*memory.Buffer, int) {
 	return memory.NewBufferBytes(bits), absent
 }
 
-func newSink(t feature.Type, p *presence, spare *Spare) sink {
+func newSink(t feature.Type, p *presence, spare *spareMemory) sink {
 	rows := len(p.rows)
 	if t.List {
 		return &listSink{t: t, presence: p, piece: make([]int32, rows), at: make([]int32, rows)}
@@ -243,7 +243,7 @@ type fixedSink[T fixedWidth] struct {
 	of     func(arrow.Array) []T
 }
 
-func newFixedSink[T fixedWidth](t feature.Type, p *presence, spare *Spare, bytes func([]T) []byte, of func(arrow.Array) []T) sink {
+func newFixedSink[T fixedWidth](t feature.Type, p *presence, spare *spareMemory, bytes func([]T) []byte, of func(arrow.Array) []T) sink {
 	return &fixedSink[T]{p, t, valuesOf[T](spare, len(p.rows)), bytes, of}
 }
 

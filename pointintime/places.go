@@ -19,7 +19,7 @@ type places struct {
 	row   []uint16        // in its block, of each place that is taken
 }
 
-func newPlaces(rows int, spare *Spare) *places {
+func newPlaces(rows int, spare *spareMemory) *places {
 	return &places{taken: make([]atomic.Uint32, (rows+blockRows-1)/blockRows), row: valuesOf[uint16](spare, rows)}
 }
 

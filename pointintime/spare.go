@@ -11,14 +11,14 @@ import (
 	"github.com/asof-store/asof/internal/uncleared"
 )
 
-// Spare is memory that answers leave to those of later questions, which the system then need not give once more. The zero value has none.
-type Spare struct {
+// spareMemory is memory that answers leave to those of later questions, which the system then need not give once more. The zero value has none.
+type spareMemory struct {
 	mu   sync.Mutex
 	free [][]byte
 }
 
 // leaveColumns takes the memory of arrays of fixed width, at which nobody may look any more.
-func (s *Spare) leaveColumns(columns []arrow.Array) {
+func (s *spareMemory) leaveColumns(columns []arrow.Array) {
 	for _, c := range columns {
 		if t, ok := c.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth() >= 8 {
 			leave(s, c.Data().Buffers()[1].Bytes())
@@ -26,7 +26,7 @@ func (s *Spare) leaveColumns(columns []arrow.Array) {
 	}
 }
 
-func leave[T fixedWidth | byte](s *Spare, values []T) {
+func leave[T fixedWidth | byte](s *spareMemory, values []T) {
 	if len(values) == 0 {
 		return
 	}
@@ -41,7 +41,7 @@ type fixedWidth interface {
 }
 
 // valuesOf returns n values of any content, in memory of s where it has a piece that suffices.
-func valuesOf[T fixedWidth](s *Spare, n int) []T {
+func valuesOf[T fixedWidth](s *spareMemory, n int) []T {
 	if s == nil || n == 0 {
 		return uncleared.Make[T](n)
 	}
