@@ -7,7 +7,7 @@ TOOL  = $(GO) tool -modfile=tools/go.mod
 # From the directory proto, where buf works.
 BUF   = $(GO) tool -modfile=../tools/go.mod buf
 
-.PHONY: help build demo test simulate lint generate generate-check bench bench-peers
+.PHONY: help build demo test simulate race lint generate generate-check bench bench-peers
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -26,6 +26,11 @@ MINUTES = 1
 simulate: export GOGC = 400
 simulate: ## random histories of crashes, faults and late data, for MINUTES=1; a seed that fails is printed and replays
 	$(GO) test ./internal/simulation -run TestSimulation -count=1 -v -for $(MINUTES)m -timeout 0
+
+race: export CGO_ENABLED = 1
+race: ## the tests of what works in parallel, with the race detector; needs a C compiler
+	$(GO) test -race ./pointintime ./materialize ./internal/behind ./internal/disk ./internal/keysort ./internal/parquetio ./internal/tabular
+	$(GO) test -race ./internal/endtoend -run 'Spine|OnDemand|Types'
 
 lint: generate-check ## formatting, vet, staticcheck, buf, and the house rules of internal/lint
 	@unformatted="$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...))"; \
