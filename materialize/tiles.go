@@ -8,7 +8,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/asof-store/asof/aggregate"
@@ -209,25 +208,18 @@ func (t *tiler[K]) stored(keys []arrow.Array, ids []tileID[K]) (arrow.RecordBatc
 
 // tileTimes returns one of the times of tiles, NULL where it is unknown.
 func tileTimes[K keysort.Ordered](ids []tileID[K], of func(*tileID[K]) int64) arrow.Array {
-	times, known := make([]arrow.Timestamp, len(ids)), true
+	times, known := make([]arrow.Timestamp, len(ids)), make([]bool, len(ids))
 	for i := range ids {
-		times[i] = arrow.Timestamp(of(&ids[i]))
-		known = known && times[i] != unknownCreated
-	}
-	var valid *memory.Buffer
-	nulls := 0
-	if !known {
-		valid = memory.NewBufferBytes(make([]byte, bitutil.BytesForBits(int64(len(ids)))))
-		for i, t := range times {
-			if t == unknownCreated {
-				times[i], nulls = 0, nulls+1
-			} else {
-				bitutil.SetBit(valid.Bytes(), i)
-			}
+		if t := of(&ids[i]); t != unknownCreated {
+			times[i], known[i] = arrow.Timestamp(t), true
 		}
 	}
-	values := memory.NewBufferBytes(arrow.TimestampTraits.CastToBytes(times))
-	return array.NewTimestampData(array.NewData(feature.Scalar(feature.Timestamp).Arrow(), len(ids), []*memory.Buffer{valid, values}, nil, nulls, 0))
+	if !slices.Contains(known, false) {
+		known = nil // which takes a builder less
+	}
+	b := array.NewTimestampBuilder(memory.DefaultAllocator, feature.Scalar(feature.Timestamp).Arrow().(*arrow.TimestampType))
+	b.AppendValues(times, known)
+	return b.NewArray()
 }
 
 // failed says which tile does not fit its columns.

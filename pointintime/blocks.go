@@ -43,11 +43,7 @@ func (b blocks[K]) near(keys []K, spans []offline.Span) (blocks[K], []offline.Sp
 			}
 			at := spans[span].From + from - begin
 			n := min(to-from, spans[span].To-at)
-			if k := len(rows); k > 0 && rows[k-1].To == at {
-				rows[k-1].To += n
-			} else {
-				rows = append(rows, offline.Span{From: at, To: at + n})
-			}
+			rows = appendSpan(rows, offline.Span{From: at, To: at + n})
 			from += n
 		}
 	})

@@ -412,9 +412,9 @@ func (e *export) joinParts(ctx context.Context, c *chunk, questions []Question, 
 			if err := writing.Wait(); err != nil {
 				return err
 			}
-			begun, last := number, number+1 == len(e.parts) || e.parts[number+1].ref != i
+			begun := number
 			writing = new(errgroup.Group)
-			writing.Go(func() error { return e.writePart(ctx, c, begun, out, last, writer) })
+			writing.Go(func() error { return e.writePart(ctx, c, begun, out, writer) })
 		}
 	}
 	return nil

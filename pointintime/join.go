@@ -232,17 +232,21 @@ func (j *joiner[K]) walkRun(ctx context.Context, r int32, sp *spine[K], spans []
 		walk(sp, &h, r, j.o.AsKnown && h.created != nil, m)
 		joining.Stop(0, 0)
 		h.release()
-		walked, before = joined(walked, read), before+rowsOf(read)
+		for _, span := range read {
+			walked = appendSpan(walked, span)
+		}
+		before += rowsOf(read)
 	}
 	return walked, nil
 }
 
-// joined appends spans to others, the last of which may go on.
-func joined(spans, more []offline.Span) []offline.Span {
-	if n := len(spans); n > 0 && len(more) > 0 && spans[n-1].To == more[0].From {
-		spans[n-1].To, more = more[0].To, more[1:]
+// appendSpan appends a span to others, the last of which goes on where it begins at that one's end.
+func appendSpan(spans []offline.Span, span offline.Span) []offline.Span {
+	if n := len(spans); n > 0 && spans[n-1].To == span.From {
+		spans[n-1].To = span.To
+		return spans
 	}
-	return append(spans, more...)
+	return append(spans, span)
 }
 
 // pieceRowsDefault is how many rows of a run are walked at a time, or a page more: their keys and times are still in a cache then, and the memory serves those that come next.
@@ -310,11 +314,7 @@ func (j *joiner[K]) holding(pages []offline.Page, sp spine[K]) []offline.Span {
 		if high.Above(sp.keys[s], len(j.q.View.Keys)) {
 			continue
 		}
-		if n := len(spans); n > 0 && spans[n-1].To == p.From {
-			spans[n-1].To = p.To
-		} else {
-			spans = append(spans, offline.Span{From: p.From, To: p.To})
-		}
+		spans = appendSpan(spans, offline.Span{From: p.From, To: p.To})
 	}
 	return spans
 }

@@ -67,18 +67,17 @@ func (e *export) partsIn(path string) []part {
 
 // partSizes returns the numbers of columns of the parts.
 func (e *export) partSizes() (sizes []int) {
-	for i, p := range e.parts {
-		if i == 0 {
-			sizes = append(sizes, e.spine.NumFields())
-			continue
-		}
+	for _, p := range e.parts {
 		sizes = append(sizes, len(p.columns))
+	}
+	if len(sizes) > 0 {
+		sizes[0] = e.spine.NumFields()
 	}
 	return sizes
 }
 
-// writePart writes the part of that number, which out has gathered, and leaves its memory to those that follow; last says that it is the last one of out.
-func (e *export) writePart(ctx context.Context, c *chunk, number int, out *output, last bool, writer *tabular.Writer) error {
+// writePart writes the part of that number, which out has gathered, and leaves its memory to those that follow, with its last part also that of out.
+func (e *export) writePart(ctx context.Context, c *chunk, number int, out *output, writer *tabular.Writer) error {
 	p := e.parts[number]
 	columns := make([]arrow.Array, len(p.columns))
 	var group errgroup.Group
@@ -100,7 +99,7 @@ func (e *export) writePart(ctx context.Context, c *chunk, number int, out *outpu
 		return err
 	}
 	e.spare.leaveColumns(columns)
-	if last {
+	if number+1 == len(e.parts) || e.parts[number+1].ref != p.ref {
 		leave(&e.spare, out.places.row)
 		leave(&e.spare, out.a.EventTimes)
 	}
