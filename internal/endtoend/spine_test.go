@@ -91,8 +91,12 @@ func TestSpineColumns(t *testing.T) {
 	for _, chunk := range []int{0, 70_001} {
 		w := newSpineWorld(t, chunk)
 		w.write("spine.parquet", tableOf(names, columns))
-		for _, out := range []string{"out.parquet", "out.arrow"} {
-			w.must(w.export("svc", "spine.parquet", out, pointintime.ExportOptions{TimeColumn: "at"}))
+		for _, out := range []string{"out.parquet", "one.parquet", "out.arrow"} {
+			o := pointintime.ExportOptions{TimeColumn: "at"}
+			if out == "one.parquet" { // whose columns are written one by one
+				o.Workers = 1
+			}
+			w.must(w.export("svc", "spine.parquet", out, o))
 			got := readTable(t, w.path(out))
 			set := concatenated(t, got)
 			for i, name := range names {
